@@ -1,0 +1,184 @@
+import { resolve } from 'node:path'
+import type { Secret } from '#lib/secret.ts'
+import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
+
+const seconds = (count: number) => count * 1000
+const http = ['http:', 'https:']
+
+/** Every environment variable that the gateway reads. docs/configuration.md lists them; a test compares. */
+export const settings = {
+  HOST: text('Address to listen on. Loopback unless told otherwise.', '127.0.0.1'),
+  PORT: integer('Port to listen on; 0 takes a free one.', 3000, { min: 0, max: 65_535 }),
+  DATA_DIR: text('Folder for the embedded database, keys and the spool.', './data'),
+  DATABASE_URL: url('PostgreSQL 15 or newer. Unset: an embedded server in DATA_DIR.', ['postgres:', 'postgresql:']),
+  LOG_LEVEL: oneOf('Least severe log lines to write.', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'silent']),
+  FLUXGATE_ADMIN_KEY: adminKey(),
+  FLUXGATE_API_KEY: secret(
+    'Pins the first client key of the project `default`, for scripts: at least 24 visible characters.',
+  ),
+  RECEIPT_SIGNING_KEY: secret(
+    'Ed25519 seed that signs receipts, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
+  ),
+  RECEIPT_LOG_ORIGIN: text('Name of the receipt log, stated on every receipt.', 'fluxgate.local/1'),
+  WELCOME_GRANT_USD: optional({
+    description: 'Dollars that the project `default` starts with. 5 on the embedded database, 0 with DATABASE_URL.',
+    parse(value) {
+      const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN
+      if (!(number <= 10_000)) throw new Error('an integer from 0 to 10000')
+      return number
+    },
+  }),
+  FLUX_NANOUSD: integer('Nano-dollars in one Flux. Fixed at installation.', 1_000_000, {
+    min: 1,
+    max: 1_000_000_000_000,
+  }),
+  PRICE_BOOK: optional({
+    description: 'Path of a price book to use instead of the bundled one.',
+    parse: (value) => value,
+  }),
+
+  OPENAI_API_KEY: secret('Enables `openai/<model>`.'),
+  OPENAI_BASE_URL: url('Where `openai/<model>` is served. https://api.openai.com/v1 when unset.', http),
+  ANTHROPIC_API_KEY: secret("Enables `anthropic/<model>`, on Anthropic's OpenAI-compatible endpoint."),
+  ANTHROPIC_BASE_URL: url('https://api.anthropic.com/v1 when unset.', http),
+  GEMINI_API_KEY: secret("Enables `gemini/<model>`, on Google's OpenAI-compatible endpoint."),
+  GEMINI_BASE_URL: url('https://generativelanguage.googleapis.com/v1beta/openai when unset.', http),
+  OPENROUTER_API_KEY: secret('Enables `openrouter/<vendor>/<model>`, for models with a price.'),
+  OPENROUTER_BASE_URL: url('https://openrouter.ai/api/v1 when unset.', http),
+  GROQ_API_KEY: secret('Enables `groq/<model>`, for models with a price.'),
+  GROQ_BASE_URL: url('https://api.groq.com/openai/v1 when unset.', http),
+  DEEPSEEK_API_KEY: secret('Enables `deepseek/<model>`, for models with a price.'),
+  DEEPSEEK_BASE_URL: url('https://api.deepseek.com/v1 when unset.', http),
+  MISTRAL_API_KEY: secret('Enables `mistral/<model>`, for models with a price.'),
+  MISTRAL_BASE_URL: url('https://api.mistral.ai/v1 when unset.', http),
+  XAI_API_KEY: secret('Enables `xai/<model>`, for models with a price.'),
+  XAI_BASE_URL: url('https://api.x.ai/v1 when unset.', http),
+  OLLAMA_BASE_URL: url('Enables `ollama/<model>`, free of charge, as in http://127.0.0.1:11434/v1.', http),
+  FLUXGATE_SIM_URL: url(
+    'A simulator to serve `sim/*` models from, instead of the one built in. For tests and benchmarks.',
+    http,
+  ),
+
+  BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
+  OPEN_BODY_BYTES_MAX: integer('What the bodies of all open calls may take up together, in bytes.', 256 * 1024 * 1024, {
+    min: 1024,
+    max: 16 * 1024 * 1024 * 1024,
+  }),
+  FRAME_BYTES_MAX: integer("Longest frame of an upstream's stream, in bytes.", 1024 * 1024, {
+    min: 1024,
+    max: 64 * 1024 * 1024,
+  }),
+  ANSWER_BYTES_MAX: integer('Longest answer that is not streamed, in bytes.', 64 * 1024 * 1024, {
+    min: 1024,
+    max: 512 * 1024 * 1024,
+  }),
+  HEADERS_MAX: integer('Most headers of a request.', 100, { min: 10, max: 1000 }),
+  OPEN_CALLS_MAX: integer('Most calls that run at once in this process.', 10_000, { min: 1, max: 100_000 }),
+  LEDGER_QUEUE_MAX: integer('Most admissions that wait for a commit.', 10_000, { min: 256, max: 100_000 }),
+  UPSTREAM_CONNECTIONS_MAX: integer('Most connections to one upstream.', 4096, { min: 1, max: 65_000 }),
+
+  CONNECT_TIMEOUT_MS: integer('To connect to an upstream.', seconds(10), { min: 10, max: seconds(120) }),
+  FIRST_BYTE_TIMEOUT_MS: integer("To the first byte of an upstream's stream.", seconds(120), {
+    min: 10,
+    max: seconds(3600),
+  }),
+  IDLE_TIMEOUT_MS: integer("Between two reads of an upstream's answer.", seconds(60), { min: 10, max: seconds(3600) }),
+  TOTAL_TIMEOUT_MS: integer('A whole call.', seconds(600), { min: 10, max: seconds(7200) }),
+  CLIENT_STALL_TIMEOUT_MS: integer('A client that reads nothing for this long has left.', seconds(120), {
+    min: 10,
+    max: seconds(3600),
+  }),
+  KEEPALIVE_MS: integer('A stream that is silent for this long gets a comment.', seconds(10), {
+    min: 10,
+    max: seconds(600),
+  }),
+  RESERVE_WAIT_MS: integer('How long an admission waits for a database that is away.', seconds(3), {
+    min: 100,
+    max: seconds(60),
+  }),
+  SETTLE_WAIT_MS: integer('How long a complete answer waits for a database that is away.', seconds(60), {
+    min: 100,
+    max: seconds(600),
+  }),
+  SHUTDOWN_MS: integer('How long running calls may go on after a stop is asked for.', seconds(20), {
+    min: 0,
+    max: seconds(600),
+  }),
+  HOLD_TTL_MS: integer('After this a hold whose call is not known any more is swept.', seconds(60), {
+    min: 1000,
+    max: seconds(3600),
+  }),
+  SLOT_LEASE_MS: integer('A gateway that is silent for twice this long is taken for dead.', seconds(15), {
+    min: 500,
+    max: seconds(600),
+  }),
+
+  CLIENT_ABORT_POLICY: oneOf(
+    'What a client that hangs up leaves: `abort` stops the upstream and charges what was delivered, `drain` reads on and charges the whole.',
+    'abort',
+    ['abort', 'drain'],
+  ),
+  UPSTREAM_ERROR_POLICY: oneOf(
+    'What an upstream that fails half-way costs the client: `delivered` or `free`.',
+    'delivered',
+    ['delivered', 'free'],
+  ),
+} satisfies Record<string, Setting<unknown>>
+
+/** A company's API that the environment configures. */
+interface ProviderSetting {
+  name: string
+  baseUrl: string
+  apiKey: Secret | undefined
+}
+
+// Presets: name, environment prefix, where it is served. A provider exists when its key is set.
+const presets = [
+  ['openai', 'OPENAI', 'https://api.openai.com/v1'],
+  ['anthropic', 'ANTHROPIC', 'https://api.anthropic.com/v1'],
+  ['gemini', 'GEMINI', 'https://generativelanguage.googleapis.com/v1beta/openai'],
+  ['openrouter', 'OPENROUTER', 'https://openrouter.ai/api/v1'],
+  ['groq', 'GROQ', 'https://api.groq.com/openai/v1'],
+  ['deepseek', 'DEEPSEEK', 'https://api.deepseek.com/v1'],
+  ['mistral', 'MISTRAL', 'https://api.mistral.ai/v1'],
+  ['xai', 'XAI', 'https://api.x.ai/v1'],
+] as const
+
+export type Config = ReturnType<typeof parseConfig>
+
+/** The only reader of the environment. Throws one Error that names every problem. */
+export function parseConfig(env: Record<string, string | undefined>) {
+  const values = readSettings(settings, env)
+  const embedded = values.DATABASE_URL === undefined
+  const missing = (['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY'] as const).filter((name) => values[name] === undefined)
+  const providers: ProviderSetting[] = presets.flatMap(([name, prefix, baseUrl]) => {
+    const apiKey = values[`${prefix}_API_KEY`]
+    return apiKey === undefined ? [] : [{ name, apiKey, baseUrl: values[`${prefix}_BASE_URL`] ?? baseUrl }]
+  })
+  if (values.OLLAMA_BASE_URL !== undefined)
+    providers.push({ name: 'ollama', apiKey: undefined, baseUrl: values.OLLAMA_BASE_URL })
+  return Object.freeze({
+    ...values,
+    DATA_DIR: resolve(values.DATA_DIR),
+    /** Where to look for an installed PostgreSQL when its package is missing. */
+    searchPath: env.PATH ?? '',
+    embedded,
+    /** Secrets that must be set beside a DATABASE_URL: several machines have to share them. */
+    missingSecrets: embedded ? [] : missing,
+    welcomeGrantUsd: values.WELCOME_GRANT_USD ?? (embedded ? 5 : 0),
+    providers,
+  })
+}
+
+function adminKey(): Setting<Secret | undefined> {
+  const setting = secret(
+    'Opens /api/admin: at least 24 visible characters. Required with DATABASE_URL, else made in DATA_DIR.',
+  )
+  return {
+    ...setting,
+    parse(value) {
+      if (!/^[\x21-\x7e]{24,255}$/.test(value)) throw new Error('24 to 255 visible ASCII characters')
+      return setting.parse(value)
+    },
+  }
+}

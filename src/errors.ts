@@ -1,0 +1,185 @@
+/**
+ * Every error a client can see. A published code is permanent: retire it, never reuse it.
+ * `type` is OpenAI's error family; `retry` becomes the `x-should-retry` header, which the official SDKs obey.
+ * docs/errors.md lists the same codes, and a test compares both ways.
+ */
+const table = {
+  body_malformed: { status: 400, type: 'invalid_request_error', retry: false, message: 'The body is not valid JSON.' },
+  body_invalid: { status: 400, type: 'invalid_request_error', retry: false, message: 'The request is not valid.' },
+  label_invalid: { status: 400, type: 'invalid_request_error', retry: false, message: 'A request label is not valid.' },
+  idempotency_key_invalid: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The Idempotency-Key header is missing or not 1 to 255 visible ASCII characters.',
+  },
+  pricing_missing: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This model has no price, so it cannot be charged.',
+  },
+  upstream_rejected: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The provider rejected the request.',
+  },
+  invalid_api_key: {
+    status: 401,
+    type: 'authentication_error',
+    retry: false,
+    message: 'The API key is missing, malformed, expired or revoked.',
+  },
+  insufficient_quota: {
+    status: 402,
+    type: 'insufficient_quota',
+    retry: false,
+    message: 'The wallet does not cover this request.',
+  },
+  wallet_frozen: { status: 402, type: 'insufficient_quota', retry: false, message: 'The wallet is frozen.' },
+  forbidden: { status: 403, type: 'permission_error', retry: false, message: 'This key may not do that.' },
+  model_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'No model has this name.',
+  },
+  not_found: { status: 404, type: 'invalid_request_error', retry: false, message: 'There is nothing at this address.' },
+  method_not_allowed: {
+    status: 405,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This address does not answer to this method.',
+  },
+  name_taken: { status: 409, type: 'invalid_request_error', retry: false, message: 'This name is already in use.' },
+  idempotency_in_flight: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: true,
+    message: 'A request with this idempotency key is still running.',
+  },
+  idempotency_done: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A request with this idempotency key has already ended. Its receipt, named in the headers, says how.',
+  },
+  idempotency_mismatch: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This idempotency key was used with another body.',
+  },
+  exceeds_charge: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The refund is more than what is left of the charge.',
+  },
+  body_too_large: { status: 413, type: 'invalid_request_error', retry: false, message: 'The body is too large.' },
+  media_type_unsupported: {
+    status: 415,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The body must be application/json.',
+  },
+  headers_too_many: {
+    status: 431,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The request has too many headers.',
+  },
+  rate_limit_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    message: 'The provider limits the rate of requests. Try again later.',
+  },
+  internal: { status: 500, type: 'server_error', retry: false, message: 'The gateway failed to handle this request.' },
+  upstream_failed: {
+    status: 502,
+    type: 'server_error',
+    retry: true,
+    message: 'Every upstream for this model failed.',
+  },
+  upstream_credential: {
+    status: 502,
+    type: 'server_error',
+    retry: false,
+    message: 'The provider refused the credential of this gateway. The operator has to mend it.',
+  },
+  ledger_unavailable: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'The ledger cannot be reached, so nothing can be checked or charged. Try again soon.',
+  },
+  settlement_pending: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'The answer is complete but the ledger cannot be reached to settle it. Its receipt will follow.',
+  },
+  overloaded: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'The gateway is at its limit. Try again soon.',
+  },
+  shutting_down: { status: 503, type: 'server_error', retry: true, message: 'The gateway is shutting down.' },
+  upstream_timeout: { status: 504, type: 'server_error', retry: true, message: 'The provider did not answer in time.' },
+} as const
+
+export type ErrorCode = keyof typeof table
+
+export const errorCodes = Object.keys(table) as ErrorCode[]
+
+/**
+ * An outcome that only the edge renders. `message`, `param` and `headers` reach the client;
+ * `details` and `cause` stay in the log.
+ */
+export class AppError extends Error {
+  override readonly name = 'AppError'
+  readonly code: ErrorCode
+  readonly status: number
+  readonly param: string | null
+  readonly headers: Record<string, string>
+  readonly details: Record<string, unknown>
+  /** For the caller's own faults: what the provider calls them, which clients branch on. */
+  readonly upstream: { type: string; code: string | null } | undefined
+
+  constructor(
+    code: ErrorCode,
+    options: {
+      message?: string
+      param?: string
+      headers?: Record<string, string>
+      status?: number
+      upstream?: { type: string; code: string | null }
+      details?: Record<string, unknown>
+      cause?: unknown
+    } = {},
+  ) {
+    super(options.message ?? table[code].message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.status = options.status ?? table[code].status
+    this.param = options.param ?? null
+    this.headers = options.headers ?? {}
+    this.details = options.details ?? {}
+    this.upstream = options.upstream
+  }
+}
+
+/** OpenAI's error body, which its SDKs parse on every surface of this gateway. */
+export function errorBody(error: AppError): {
+  error: { message: string; type: string; param: string | null; code: string | null }
+} {
+  const { type, code } = error.upstream ?? { type: table[error.code].type, code: error.code }
+  return { error: { message: error.message, type, param: error.param, code } }
+}
+
+/** The headers that go with an error: whether to retry, and what the thrower adds. */
+export function errorHeaders(error: AppError): Record<string, string> {
+  return { 'x-should-retry': String(table[error.code].retry), ...error.headers }
+}
