@@ -1,0 +1,62 @@
+// The building side of the Merkle tree of RFC 9162 section 2.1: synchronous, for the settling path. merkle-path.ts is the
+// checking side, which also runs in browsers.
+
+import { hash } from 'node:crypto'
+
+const HASH_BYTES = 32
+
+/** SHA-256 of a zero byte and the UTF-8 bytes of the text. The zero keeps a leaf from passing as an inner node. */
+export function leafHash(text: string): Buffer {
+  return hash('sha256', `\0${text}`, 'buffer')
+}
+
+/** The root over leaf hashes in their order. Throws RangeError for a leaf that is not 32 bytes. */
+export function merkleRoot(leaves: readonly Uint8Array[]): Buffer {
+  let level = checked(leaves)
+  while (level.length > 1) level = parents(level)
+  return level[0] ?? hash('sha256', '', 'buffer')
+}
+
+/** The sibling hashes from one leaf up to the root, nearest first. Throws RangeError when there is no such leaf. */
+export function inclusionPath(leaves: readonly Uint8Array[], index: number): Buffer[] {
+  if (!Number.isInteger(index) || index < 0 || index >= leaves.length)
+    throw new RangeError('there is no leaf at this index')
+  const path: Buffer[] = []
+  let at = index
+  for (let level = checked(leaves); level.length > 1; level = parents(level)) {
+    const sibling = level[at ^ 1]
+    if (sibling !== undefined) path.push(sibling)
+    at >>= 1
+  }
+  return path
+}
+
+/**
+ * Pairs the nodes of one level; the last one of an odd level moves up unchanged. That gives the tree which the RFC
+ * defines from the top, by splitting at the largest power of two.
+ */
+function parents(level: readonly Buffer[]): Buffer[] {
+  const pair = Buffer.allocUnsafe(1 + 2 * HASH_BYTES)
+  pair[0] = 1
+  const above: Buffer[] = []
+  for (let index = 0; index < level.length; index += 2) {
+    const left = level[index]
+    const right = level[index + 1]
+    if (left === undefined) break
+    if (right === undefined) {
+      above.push(left)
+      break
+    }
+    left.copy(pair, 1)
+    right.copy(pair, 1 + HASH_BYTES)
+    above.push(hash('sha256', pair, 'buffer'))
+  }
+  return above
+}
+
+function checked(leaves: readonly Uint8Array[]): Buffer[] {
+  return leaves.map((leaf) => {
+    if (leaf.byteLength !== HASH_BYTES) throw new RangeError('a leaf hash is 32 bytes')
+    return Buffer.isBuffer(leaf) ? leaf : Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength)
+  })
+}
