@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { sqlState } from '#db/failures.ts'
+import type { Db, Tx } from '#db/pool.ts'
+import { assert } from '#lib/assert.ts'
+import { randomText } from '#lib/ids.ts'
+import { AppError } from '#src/errors.ts'
+import { NAME_CHARS_MAX, requirePlainText } from './plain-text.ts'
+
+/** A usage context: it owns keys and charges one wallet. */
+export interface Project {
+  id: string
+  name: string
+  /** What receipts call its wallet. */
+  account: string
+  walletId: bigint
+  createdAt: Date
+}
+
+export const PROJECTS_PAGE_MAX = 100
+
+const UNIQUE_VIOLATION = '23505'
+
+const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
+const tables = 'project p join wallet w on w.id = p.wallet_id'
+
+export function createProjects(deps: { db: Db }) {
+  const { db } = deps
+
+  async function find(idOrName: string): Promise<Project | undefined> {
+    const { rows } = await db.query<Project>(
+      `select ${columns} from ${tables} where p.id = $1 or p.name = $1 order by p.id = $1 desc limit 1`,
+      [idOrName],
+    )
+    return rows[0]
+  }
+
+  return {
+    /** Opens a project with an empty wallet of its own. Throws AppError: name_taken, body_invalid. */
+    create: (input: { name: string }): Promise<Project> => insertProject(db, input.name),
+
+    /** The project of this name, opened at the first call; safe when many processes start at once. */
+    async ensure(name: string): Promise<Project> {
+      const existing = await findByName(db, name)
+      if (existing !== undefined) return existing
+      try {
+        return await insertProject(db, name)
+      } catch (error) {
+        const raced = error instanceof AppError && error.code === 'name_taken' ? await findByName(db, name) : undefined
+        if (raced === undefined) throw error
+        return raced
+      }
+    },
+
+    /** By name, at most `limit` after the name `after`. */
+    async list(page: { after?: string; limit: number }): Promise<{ projects: Project[]; hasMore: boolean }> {
+      assert(page.limit >= 1 && page.limit <= PROJECTS_PAGE_MAX, 'a page has 1 to PROJECTS_PAGE_MAX projects')
+      const { rows } = await db.query<Project>(
+        `select ${columns} from ${tables} where $1::text is null or p.name > $1 order by p.name limit $2`,
+        [page.after ?? null, page.limit + 1],
+      )
+      return { projects: rows.slice(0, page.limit), hasMore: rows.length > page.limit }
+    },
+
+    /** Throws AppError not_found. */
+    async get(id: string): Promise<Project> {
+      const { rows } = await db.query<Project>(`select ${columns} from ${tables} where p.id = $1`, [id])
+      const [project] = rows
+      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
+      return project
+    },
+
+    /** By id or, failing that, by name, as people type it. Throws AppError not_found. */
+    async resolve(idOrName: string): Promise<Project> {
+      const project = await find(idOrName)
+      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id or name.' })
+      return project
+    },
+  }
+}
+
+export type Projects = ReturnType<typeof createProjects>
+
+async function insertProject(db: Db | Tx, name: string): Promise<Project> {
+  requirePlainText(name, 'name', NAME_CHARS_MAX)
+  try {
+    const { rows } = await db.query<Project>(
+      `with w as (insert into wallet (account) values ($1) returning id, account),
+            p as (insert into project (id, name, wallet_id) select $2, $3, w.id from w returning *)
+       select ${columns} from p join w on w.id = p.wallet_id`,
+      [`acc_${randomBytes(16).toString('hex')}`, `prj_${randomText(20)}`, name],
+    )
+    const [project] = rows
+    assert(project !== undefined, 'an insert returns its row')
+    return project
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    throw new AppError('name_taken', { message: 'A project of this name exists already.', param: 'name', cause: error })
+  }
+}
+
+async function findByName(db: Db | Tx, name: string): Promise<Project | undefined> {
+  const { rows } = await db.query<Project>(`select ${columns} from ${tables} where p.name = $1`, [name])
+  return rows[0]
+}
