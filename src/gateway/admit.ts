@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto'
+import { REQUEST_NANOS_MAX, UnpricedUsageError } from '#billing/price.ts'
+import { type CallContext, encodeContext } from '#domain/call-context.ts'
+import type { AuthenticatedKey } from '#domain/keyring.ts'
+import type { ReserveResult } from '#domain/ledger.ts'
+import { RECEIPT_ID_PREFIX } from '#domain/settlement.ts'
+import { assert } from '#lib/assert.ts'
+import { GivenUpError } from '#lib/group-commit.ts'
+import { uuidFromName } from '#lib/ids.ts'
+import { AppError } from '#src/errors.ts'
+import type { ChatRequest } from '#wire/openai-chat-request.ts'
+import type { RequestLabels } from '#wire/request-labels.ts'
+import type { Call, Exchange } from './call.ts'
+import type { Gateway } from './gateway.ts'
+import { type HoldPlan, planHold } from './hold-plan.ts'
+import type { Route } from './routes.ts'
+
+export interface Admission {
+  exchange: Exchange
+  key: AuthenticatedKey
+  labels: RequestLabels
+  chat: ChatRequest
+  route: Route
+  /** The caller's own name for this call: the same name and body is the same call. */
+  idempotencyKey: string | undefined
+}
+
+/**
+ * Holds funds for a call. When this resolves the hold is committed, so the upstream may be asked. Throws AppError:
+ * insufficient_quota, wallet_frozen, pricing_missing, idempotency_*, ledger_unavailable, overloaded.
+ */
+export async function admit(gateway: Gateway, admission: Admission): Promise<Call> {
+  const { exchange, key, labels, chat, route, idempotencyKey } = admission
+  const plan = priceHold(chat, route)
+  const requestId =
+    idempotencyKey === undefined ? exchange.id : uuidFromName('call', String(key.walletId), idempotencyKey)
+  const context: CallContext = {
+    account: key.account,
+    projectId: key.projectId,
+    keyId: key.keyId,
+    ...labels,
+    model: route.model,
+    stream: chat.stream,
+    targets: route.targets.map((target) => target.priced),
+  }
+  const result = await reserve(gateway, {
+    requestId,
+    attempt: exchange.id,
+    walletId: key.walletId,
+    amount: plan.amount,
+    floor: plan.floor,
+    // Salted with the caller's key, so that the stored hash of a short prompt cannot be guessed back.
+    bodyHash:
+      idempotencyKey === undefined ? Buffer.alloc(0) : hash('sha256', `${idempotencyKey}\n${chat.text}`, 'buffer'),
+    context: encodeContext(context),
+  })
+  gateway.metrics.holds.inc({ status: result.status })
+  if (result.status !== 'reserved') throw refusal(result, plan, requestId)
+  assert(result.seq !== null, 'a hold has a number')
+  return {
+    requestId,
+    walletId: key.walletId,
+    seq: result.seq,
+    held: result.granted,
+    context,
+    exchange,
+    attempt: exchange.id,
+    key,
+    chat,
+    route,
+    plan,
+    faults: [],
+    attempts: 0,
+    dispatchedAt: 0,
+    firstByteAt: undefined,
+    answeredAt: undefined,
+    settled: false,
+    promptCount: undefined,
+  }
+}
+
+function priceHold(chat: ChatRequest, route: Route): HoldPlan {
+  let plan: HoldPlan
+  try {
+    plan = planHold(chat, route.targets)
+  } catch (error) {
+    if (!(error instanceof UnpricedUsageError)) throw error
+    throw new AppError('pricing_missing', {
+      message: `The model '${route.model}' has no price for ${error.kinds.join(', ')}, so this request cannot be charged.`,
+      param: 'model',
+      cause: error,
+    })
+  }
+  if (plan.floor > REQUEST_NANOS_MAX)
+    throw new AppError('body_invalid', {
+      message: 'One request may not cost more than 1,000 dollars.',
+      param: 'messages',
+    })
+  return plan.amount > REQUEST_NANOS_MAX ? { ...plan, amount: REQUEST_NANOS_MAX } : plan
+}
+
+async function reserve(gateway: Gateway, op: Parameters<Gateway['ledger']['reserve']>[0]): Promise<ReserveResult> {
+  try {
+    return await gateway.ledger.reserve(op)
+  } catch (error) {
+    if (!(error instanceof GivenUpError)) throw error
+    gateway.metrics.holds.inc({ status: 'unavailable' })
+    const code = error.message === 'queue full' ? 'overloaded' : 'ledger_unavailable'
+    throw new AppError(code, { headers: { 'retry-after': '1' }, cause: error })
+  }
+}
+
+function refusal(result: ReserveResult, plan: HoldPlan, requestId: string): AppError {
+  const receipt = { 'x-fluxgate-receipt': RECEIPT_ID_PREFIX + requestId }
+  switch (result.status) {
+    case 'insufficient':
+      return new AppError('insufficient_quota', {
+        message: `The wallet does not cover this request: it needs at least ${plan.floor} nano-dollars and ${result.free ?? 0n} are available.`,
+      })
+    case 'frozen':
+      return new AppError('wallet_frozen')
+    case 'in_flight':
+      return new AppError('idempotency_in_flight', { headers: { ...receipt, 'retry-after': '1' } })
+    case 'done':
+      return new AppError('idempotency_done', { headers: receipt })
+    case 'key_reused':
+      return new AppError('idempotency_mismatch', { param: 'Idempotency-Key' })
+    default:
+      return new AppError('internal', { details: { status: result.status } })
+  }
+}

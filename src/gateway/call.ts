@@ -1,0 +1,154 @@
+import type { ServerResponse } from 'node:http'
+import { performance } from 'node:perf_hooks'
+import type { AuthenticatedKey } from '#domain/keyring.ts'
+import type { SettleResult } from '#domain/ledger.ts'
+import { type AdmittedCall, type CallEnd, pricedNanos, RECEIPT_ID_PREFIX, settlement } from '#domain/settlement.ts'
+import { GivenUpError } from '#lib/group-commit.ts'
+import type { TokenCount } from '#wire/count-tokens.ts'
+import type { ChatRequest } from '#wire/openai-chat-request.ts'
+import type { Gateway } from './gateway.ts'
+import type { HoldPlan } from './hold-plan.ts'
+import type { Route } from './routes.ts'
+import type { UpstreamFault } from './upstream-fault.ts'
+
+/** One exchange with a client: what is known before anything is held. */
+export interface Exchange {
+  /** 32 hex digits, unique per HTTP request. */
+  id: string
+  res: ServerResponse
+  startedAt: number
+}
+
+/** One admitted call: its hold, its attempts, its single settlement. */
+export interface Call extends AdmittedCall {
+  exchange: Exchange
+  attempt: string
+  key: AuthenticatedKey
+  chat: ChatRequest
+  route: Route
+  plan: HoldPlan
+  faults: { target: number; fault: UpstreamFault }[]
+  /** Attempts made so far. */
+  attempts: number
+  /** When the upstream was asked last, and when its first byte came: what is not waiting is ours. */
+  dispatchedAt: number
+  firstByteAt: number | undefined
+  answeredAt: number | undefined
+  settled: boolean
+  /** The prompt's tokens, once somebody had to count them. */
+  promptCount: TokenCount | undefined
+}
+
+/** Adds what is missing between the hold and `nanos`, as far as the wallet grants it, and records what has accrued. */
+export async function extendHold(
+  gateway: Gateway,
+  call: Call,
+  extension: { nanos: bigint; accrued: bigint; accruedUsage: string },
+): Promise<'held' | 'lost'> {
+  const missing = extension.nanos - call.held
+  if (missing <= 0n && extension.accrued === 0n) return 'held'
+  const granted = await gateway.ledger.extend({
+    requestId: call.requestId,
+    walletId: call.walletId,
+    add: missing > 0n ? missing : 0n,
+    accrued: extension.accrued,
+    accruedUsage: extension.accruedUsage,
+  })
+  if (granted < 0n) return 'lost'
+  call.held += granted
+  return 'held'
+}
+
+/**
+ * The one settlement of a call. Resolves once it is durable; the amount is what the wallet was really charged. A call that
+ * costs more than it holds first asks for the difference; what the wallet does not cover is absorbed.
+ */
+export async function settleCall(gateway: Gateway, call: Call, end: CallEnd): Promise<SettleResult> {
+  if (call.settled) throw new Error('a call is settled once')
+  call.settled = true
+  const priced = end.outcome === 'void' || end.chargeMax === 0n ? 0n : pricedNanos(call.context, end.target, end.usage)
+  if (priced > call.held)
+    await extendHold(gateway, call, { nanos: priced, accrued: 0n, accruedUsage: '{}' }).catch(() => undefined)
+  try {
+    const op = settlement(call, end, { log: gateway.receiptLog, nowMs: Date.now() })
+    const result = await gateway.ledger.settle(op)
+    gateway.spool.settled(call.requestId)
+    gateway.ledger.forget(call.attempt)
+    record(gateway, call, end, { ...op, charged: result.charged ?? op.charged, status: result.status })
+    return result
+  } catch (error) {
+    // A settlement that is refused for good would pin its hold for ever: the sweeper settles it at its durable progress.
+    if (!(error instanceof GivenUpError)) gateway.ledger.forget(call.attempt)
+    throw error
+  }
+}
+
+/** One wide line and the counters, once per call. No content, no secrets. */
+function record(
+  gateway: Gateway,
+  call: Call,
+  end: CallEnd,
+  settled: { charged: bigint; absorbed: bigint; inputTokens: number; outputTokens: number; status: string },
+): void {
+  const { metrics } = gateway
+  const { exchange, context } = call
+  const nowMs = performance.now()
+  const stream = String(context.stream)
+  const seconds = (nowMs - exchange.startedAt) / 1000
+  const upstreamMs = call.attempts === 0 ? 0 : (call.answeredAt ?? nowMs) - call.dispatchedAt
+  const model = call.route.label
+  metrics.calls.inc({ model, outcome: end.outcome })
+  metrics.tokens.inc({ model, direction: 'input' }, settled.inputTokens)
+  metrics.tokens.inc({ model, direction: 'output' }, settled.outputTokens)
+  metrics.money.inc({ model, side: 'charged' }, Number(settled.charged))
+  metrics.money.inc({ model, side: 'absorbed' }, Number(settled.absorbed))
+  metrics.usageSource.inc({ source: end.usageSource })
+  metrics.latency.observe({ stream }, seconds)
+  metrics.added.observe({ stream }, Math.max(0, seconds - upstreamMs / 1000))
+  if (call.firstByteAt !== undefined)
+    metrics.firstByte.observe({ stream }, (call.firstByteAt - exchange.startedAt) / 1000)
+  gateway.log.info(
+    {
+      request: `req_${exchange.id}`,
+      receipt: RECEIPT_ID_PREFIX + call.requestId,
+      project: context.projectId,
+      key: context.keyId,
+      alias: context.aliasName,
+      model: context.model,
+      stream: context.stream,
+      attempts: call.attempts,
+      faults: call.faults.map(({ fault }) => fault.code),
+      outcome: end.outcome,
+      reason: end.reason,
+      settlement: settled.status,
+      usage: end.usage,
+      usageSource: end.usageSource,
+      heldNanousd: call.held.toString(),
+      chargedNanousd: settled.charged.toString(),
+      absorbedNanousd: settled.absorbed.toString(),
+      firstByteMs: call.firstByteAt === undefined ? undefined : Math.round(call.firstByteAt - exchange.startedAt),
+      totalMs: Math.round(nowMs - exchange.startedAt),
+      upstreamMs: Math.round(upstreamMs),
+    },
+    'call',
+  )
+}
+
+/** Names of the call that every answer carries, also a failed one. */
+export function callHeaders(call: Call): Record<string, string> {
+  return {
+    ...exchangeHeaders(call.exchange),
+    'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
+    'x-fluxgate-model': headerText(call.route.model),
+    'x-fluxgate-attempts': String(call.attempts),
+  }
+}
+
+/** A name may hold any character, a header only visible ASCII: the rest is percent-encoded. */
+function headerText(text: string): string {
+  return /^[\x21-\x7e]*$/.test(text) ? text : encodeURI(text.toWellFormed())
+}
+
+export function exchangeHeaders(exchange: Exchange): Record<string, string> {
+  return { 'x-request-id': `req_${exchange.id}` }
+}

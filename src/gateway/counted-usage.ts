@@ -1,0 +1,41 @@
+import { priceLines, unpricedKinds } from '#billing/price.ts'
+import type { Usage, UsageKind, UsageSource } from '#billing/usage.ts'
+import { validateUsage } from '#billing/usage.ts'
+import { countPrompt } from '#wire/count-tokens.ts'
+import { type DecodedUsage, decodeOpenaiUsage } from '#wire/openai-usage.ts'
+import type { Call } from './call.ts'
+
+export interface UsageFinding {
+  usage: Usage
+  usageSource: UsageSource
+  /** Why the provider's own figures were not used. */
+  reason?: string
+}
+
+/**
+ * What a call used: the figures of the provider that served it where they are possible, else counted from the prompt and
+ * what was delivered. What is impossible, or has no price, is never charged; the receipt says why it was not used.
+ */
+export function findUsage(call: Call, target: number, reported: unknown, countOutput: () => number): UsageFinding {
+  const decoded = decodeOpenaiUsage(reported)
+  const reason = whyUnusable(call, target, decoded)
+  if (reason === undefined && decoded.outcome === 'usage') return { usage: decoded.usage, usageSource: 'provider' }
+  return { ...countedUsage(call, countOutput()), reason: reason ?? 'usage_missing' }
+}
+
+function whyUnusable(call: Call, target: number, decoded: DecodedUsage): string | undefined {
+  if (decoded.outcome === 'absent') return 'usage_missing'
+  if (decoded.outcome === 'impossible' || !validateUsage(decoded.usage).ok) return 'usage_impossible'
+  const price = call.context.targets[target]?.price
+  const used = (Object.keys(decoded.usage) as UsageKind[]).filter((kind) => decoded.usage[kind] !== 0)
+  if (price === undefined || unpricedKinds(priceLines(price, decoded.usage), used).length > 0) return 'usage_unpriced'
+  return undefined
+}
+
+/** The prompt, counted, and `outputTokens`. */
+export function countedUsage(call: Call, outputTokens: number): { usage: Usage; usageSource: UsageSource } {
+  const { messages, prompt } = call.chat
+  call.promptCount ??= countPrompt({ messages, ...prompt })
+  const { tokens, exact } = call.promptCount
+  return { usage: { input: tokens, output: outputTokens }, usageSource: exact ? 'counted' : 'estimated' }
+}

@@ -1,0 +1,53 @@
+import type { Logger } from 'pino'
+import type { UpstreamHttp } from '#adapters/upstream-http.ts'
+import type { Keyring } from '#domain/keyring.ts'
+import type { Ledger } from '#domain/ledger.ts'
+import type { Spool } from '#domain/spool.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import type { OpenCalls } from './open-calls.ts'
+import type { Routes } from './routes.ts'
+
+interface GatewayLimits {
+  bodyBytesMax: number
+  /** One frame of an upstream's stream. */
+  frameBytesMax: number
+  /** The whole body of an upstream's answer that is not streamed. */
+  answerBytesMax: number
+  headersMax: number
+}
+
+interface GatewayTimeouts {
+  firstByteMs: number
+  idleMs: number
+  /** From the client's request to the end of its answer. */
+  totalMs: number
+  /** A stream that is silent for this long gets a comment, so that proxies keep it open. */
+  keepAliveMs: number
+  /** A client that reads nothing for this long has left. */
+  clientStallMs: number
+  /** How long a complete answer waits for a database that is away. */
+  settleWaitMs: number
+}
+
+/** What a client that hangs up leaves behind, and what a provider's failure half-way costs: docs/who-pays.md. */
+interface GatewayPolicy {
+  clientAbort: 'abort' | 'drain'
+  upstreamError: 'delivered' | 'free'
+}
+
+/** Everything the hot path uses. Wired once, in src/app.ts. */
+export interface Gateway {
+  keyring: Keyring
+  routes: Routes
+  ledger: Ledger
+  spool: Spool
+  upstream: UpstreamHttp
+  openCalls: OpenCalls
+  limits: GatewayLimits
+  timeouts: GatewayTimeouts
+  policy: GatewayPolicy
+  metrics: GatewayMetrics
+  /** Origin of the log that receipts name. */
+  receiptLog: string
+  log: Logger
+}

@@ -1,0 +1,135 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600]
+
+/** What the hot path counts. Labels come from our own tables or from names that were resolved, never from free text. */
+export function createGatewayMetrics(
+  registry: Registry,
+  sources: { openCalls: () => number; laneDepth: () => Record<string, number>; spooled: () => number },
+) {
+  const registers = [registry]
+  new Gauge({
+    name: 'fluxgate_open_calls',
+    help: 'Calls that are running.',
+    registers,
+    collect() {
+      this.set(sources.openCalls())
+    },
+  })
+  new Gauge({
+    name: 'fluxgate_ledger_queue',
+    help: 'Ledger operations waiting for a commit.',
+    labelNames: ['lane'],
+    registers,
+    collect() {
+      for (const [lane, depth] of Object.entries(sources.laneDepth())) this.set({ lane }, depth)
+    },
+  })
+  new Gauge({
+    name: 'fluxgate_spooled_settlements',
+    help: 'Settlements on disk that wait for the database.',
+    registers,
+    collect() {
+      this.set(sources.spooled())
+    },
+  })
+  return {
+    requests: new Counter({
+      name: 'fluxgate_requests_total',
+      help: 'Requests by route and status.',
+      labelNames: ['route', 'status'],
+      registers,
+    }),
+    calls: new Counter({
+      name: 'fluxgate_calls_total',
+      help: 'Settled calls by model and outcome.',
+      labelNames: ['model', 'outcome'],
+      registers,
+    }),
+    tokens: new Counter({
+      name: 'fluxgate_tokens_total',
+      help: 'Tokens of settled calls.',
+      labelNames: ['model', 'direction'],
+      registers,
+    }),
+    money: new Counter({
+      name: 'fluxgate_nanousd_total',
+      help: 'Nano-dollars of settled calls, charged to wallets or absorbed by the operator.',
+      labelNames: ['model', 'side'],
+      registers,
+    }),
+    usageSource: new Counter({
+      name: 'fluxgate_usage_source_total',
+      help: 'Settled calls by who counted their usage.',
+      labelNames: ['source'],
+      registers,
+    }),
+    holds: new Counter({
+      name: 'fluxgate_holds_total',
+      help: 'Admissions by their result.',
+      labelNames: ['status'],
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'fluxgate_upstream_faults_total',
+      help: 'Failed attempts by provider and fault.',
+      labelNames: ['provider', 'fault'],
+      registers,
+    }),
+    latency: new Histogram({
+      name: 'fluxgate_call_seconds',
+      help: 'From the request to the end of the answer.',
+      labelNames: ['stream'],
+      buckets: SECONDS,
+      registers,
+    }),
+    firstByte: new Histogram({
+      name: 'fluxgate_first_byte_seconds',
+      help: 'From the request to the first byte of the answer.',
+      labelNames: ['stream'],
+      buckets: SECONDS,
+      registers,
+    }),
+    added: new Histogram({
+      name: 'fluxgate_added_seconds',
+      help: 'Time of a call that was not spent waiting for its upstream.',
+      labelNames: ['stream'],
+      buckets: SECONDS,
+      registers,
+    }),
+  }
+}
+
+export type GatewayMetrics = ReturnType<typeof createGatewayMetrics>
+
+/** What the ledger's lanes report. */
+export function createLedgerMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    batchSize: new Histogram({
+      name: 'fluxgate_ledger_batch_size',
+      help: 'Operations that shared one commit.',
+      labelNames: ['lane'],
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      registers,
+    }),
+    commit: new Histogram({
+      name: 'fluxgate_ledger_commit_seconds',
+      help: 'Round trip and commit of one batch.',
+      labelNames: ['lane'],
+      buckets: SECONDS,
+      registers,
+    }),
+    outages: new Counter({
+      name: 'fluxgate_ledger_outages_total',
+      help: 'Commits that failed in passing and were sent again.',
+      labelNames: ['lane'],
+      registers,
+    }),
+    swept: new Counter({
+      name: 'fluxgate_holds_swept_total',
+      help: 'Holds of dead gateways that were settled at their durable progress.',
+      registers,
+    }),
+  }
+}

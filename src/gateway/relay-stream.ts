@@ -1,0 +1,309 @@
+import { type CallEnd, pricedNanos } from '#domain/settlement.ts'
+import { AppError, errorBody } from '#src/errors.ts'
+import { DONE_FRAME, encodeChunk, encodeUsage } from '#wire/openai-answer.ts'
+import { type Attempt, startAttempt } from './attempt.ts'
+import { type Call, callHeaders, extendHold } from './call.ts'
+import { createClientStream } from './client-stream.ts'
+import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
+import { createDeliveredText } from './delivered-text.ts'
+import { settleInTime, voidCall } from './finish-call.ts'
+import type { Gateway } from './gateway.ts'
+import { coveredTokens, nanosFor } from './hold-plan.ts'
+import type { Target } from './routes.ts'
+import { createStreamReader } from './stream-reader.ts'
+import { createTranche } from './tranche.ts'
+import { upstreamBody } from './upstream-body.ts'
+import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
+
+/**
+ * Relays a stream: tries the targets until one delivers content, passes its frames on byte for byte, and sends the last
+ * frames only after the settlement is committed. Resolves when the answer is over. Throws AppError while nothing has been
+ * sent; later faults are told in the stream.
+ */
+export async function relayStream(gateway: Gateway, call: Call): Promise<void> {
+  const relay = createRelay(gateway, call)
+  gateway.openCalls.watch(relay)
+  try {
+    for (const [index, target] of call.route.targets.entries()) {
+      let fault = await relay.attempt(index, target)
+      if (fault !== 'ended' && target.streamOptions && refusesStreamOptions(call, fault)) {
+        fault = await relay.attempt(index, { ...target, streamOptions: false })
+        if (fault === 'ended' && relay.delivered()) rememberRefusal(target)
+      }
+      if (fault === 'ended') return
+      call.faults.push({ target: index, fault })
+      gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
+      if (fault.class === 'caller' || fault.code === 'timeout_total' || fault.code === 'shutting_down') break
+    }
+    await relay.fail()
+  } finally {
+    gateway.openCalls.unwatch(relay)
+    relay.release()
+  }
+}
+
+/**
+ * We ask for usage on the caller's behalf; where that is refused, it is our fault and not his. Options of the caller's own
+ * are his: what he can provoke must not change how others are metered.
+ */
+function refusesStreamOptions(call: Call, { class: kind, error }: UpstreamFault): boolean {
+  if (kind !== 'caller' || error === undefined || call.chat.members.has('stream_options')) return false
+  if (error.param !== null) return error.param === 'stream_options' || error.param === 'stream_options.include_usage'
+  return error.message.includes('stream_options')
+}
+
+const REFUSAL_REMEMBERED_MS = 3_600_000
+
+/** Spares later calls the vain attempt, for a while. What is billed unseen is asked for every time. */
+function rememberRefusal(target: Target): void {
+  if (target.hiddenReasoning) return
+  target.streamOptions = false
+  setTimeout(() => {
+    target.streamOptions = true
+  }, REFUSAL_REMEMBERED_MS).unref()
+}
+
+/** How long an upstream that has said all may take to end its response, so that the connection can be used again. */
+const LINGER_MS = 1_000
+
+type Ending = Pick<CallEnd, 'outcome' | 'reason' | 'chargeMax'> & UsageFinding
+
+function createRelay(gateway: Gateway, call: Call) {
+  const { chat, exchange } = call
+  const { timeouts } = gateway
+  let delivered = createDeliveredText()
+  const pausedBy = { client: false, hold: false }
+  let target = 0
+  let running:
+    | {
+        attempt: Attempt
+        reader: ReturnType<typeof createStreamReader>
+        over: (how: UpstreamFault | Promise<'ended'>) => void
+      }
+    | undefined
+  let contentSent = false
+  let draining = false
+  let ending: Promise<'ended'> | undefined
+
+  const client = createClientStream({
+    res: exchange.res,
+    headers: () => callHeaders(call),
+    keepAliveMs: timeouts.keepAliveMs,
+    stallMs: timeouts.clientStallMs,
+    onFull: () => pause('client'),
+    onDrain: () => resume('client'),
+    onGone: clientGone,
+  })
+
+  function pause(by: 'client' | 'hold'): void {
+    if (!pausedBy.client && !pausedBy.hold) running?.attempt.pause()
+    pausedBy[by] = true
+  }
+
+  function resume(by: 'client' | 'hold'): void {
+    if (!pausedBy[by]) return
+    pausedBy[by] = false
+    if (!pausedBy.client && !pausedBy.hold) running?.attempt.resume()
+  }
+
+  /** Settles the call, then ends the client's stream with `tail`; once. */
+  function end(how: Ending, tail: (charged: bigint) => (Buffer | string)[]): void {
+    if (ending !== undefined) return
+    call.answeredAt = performance.now()
+    const { id, model } = running?.reader.identity() ?? {}
+    const names = { ...(model !== undefined && { modelUsed: model }), ...(id !== undefined && { upstreamId: id }) }
+    ending = settleInTime(gateway, call, { ...how, ...names, target, attempts: call.attempts }).then((result) => {
+      if (result === undefined) client.end(errorFrame(new AppError('settlement_pending')))
+      else client.end(Buffer.concat(tail(result.charged ?? 0n).map((part) => Buffer.from(part))))
+      return 'ended'
+    })
+    running?.over(ending)
+  }
+
+  function receiptComment(charged: bigint): string {
+    return `: fluxgate receipt=rcp_${call.requestId} charged_nanousd=${charged}\n\n`
+  }
+
+  function complete(last: Buffer): void {
+    const found = findUsage(call, target, running?.reader.usage(), () => delivered.count())
+    const outcome = draining ? 'client_abort' : 'complete'
+    end({ outcome, ...found }, (charged) => [last, receiptComment(charged), DONE_FRAME])
+  }
+
+  function clientGone(): void {
+    if (ending !== undefined || running === undefined) return
+    // What a model reasons unseen is only known at the end: hanging up before it must not make it free.
+    const drain = gateway.policy.clientAbort === 'drain' || call.route.targets[target]?.hiddenReasoning === true
+    if (drain && running.attempt.sent()) {
+      draining = true
+      resume('client')
+      return
+    }
+    running.attempt.abort()
+    // Nobody can bill a request that never left.
+    if (running.attempt.sent()) end({ outcome: 'client_abort', ...countedUsage(call, delivered.count()) }, () => [])
+    else end({ outcome: 'void', reason: 'client_abort', usage: {}, usageSource: 'none' }, () => [])
+  }
+
+  /** The upstream failed: before content the next target may serve, afterwards the client is told in the stream. */
+  function failed(fault: UpstreamFault): void {
+    if (ending !== undefined) return
+    running?.attempt.abort()
+    if (!contentSent && !draining) {
+      running?.over(fault)
+      return
+    }
+    call.faults.push({ target, fault })
+    gateway.metrics.attempts.inc({ provider: call.context.targets[target]?.provider ?? '', fault: fault.code })
+    if (!contentSent) {
+      end({ outcome: 'void', reason: fault.code, usage: {}, usageSource: 'none' }, () => [])
+      return
+    }
+    const free = gateway.policy.upstreamError === 'free'
+    end(
+      {
+        outcome: draining ? 'client_abort' : 'upstream_error',
+        reason: fault.code,
+        ...countedUsage(call, delivered.count()),
+        ...(free && { chargeMax: 0n }),
+      },
+      (charged) => [receiptComment(charged), errorFrame(errorOfFaults([{ ...fault, class: 'provider' }]))],
+    )
+  }
+
+  /** We end the stream ourselves: cleanly, with what was delivered charged. */
+  function cut(reason: 'insufficient_credits' | 'hold_lost' | 'ledger_unavailable' | 'shutting_down'): void {
+    if (ending !== undefined || running === undefined) return
+    running.attempt.abort()
+    const counted = countedUsage(call, delivered.count())
+    end({ outcome: 'cut_off', reason, ...counted }, (charged) => {
+      if (reason !== 'insufficient_credits')
+        return [
+          receiptComment(charged),
+          errorFrame(new AppError(reason === 'shutting_down' ? reason : 'ledger_unavailable')),
+        ]
+      const { id = `chatcmpl-${exchange.id}`, model = call.route.model } = running?.reader.identity() ?? {}
+      const identity = { id, model, created: Math.floor(Date.now() / 1000) }
+      const choices = Array.from({ length: chat.choices }, (_, index) => ({
+        index,
+        delta: {},
+        finish_reason: 'length',
+      }))
+      return [
+        encodeChunk(identity, { choices, fluxgate: { reason } }),
+        ...(chat.includeUsage ? [encodeChunk(identity, { choices: [], usage: encodeUsage(counted.usage) })] : []),
+        receiptComment(charged),
+        DONE_FRAME,
+      ]
+    })
+  }
+
+  function trancheFor(at: Target) {
+    return createTranche({
+      covered: coveredTokens(chat, call.plan, at, call.held),
+      outputTokensMax: call.plan.outputTokensMax,
+      recount: () => delivered.recount(),
+      pause: () => pause('hold'),
+      resume: () => resume('hold'),
+      onEmpty: cut,
+      async extend(tokens) {
+        const { usage } = countedUsage(call, delivered.count())
+        const extended = await extendHold(gateway, call, {
+          nanos: nanosFor(chat, call.plan, at, tokens),
+          accrued: pricedNanos(call.context, target, usage),
+          accruedUsage: JSON.stringify({ usage, target }),
+        })
+        return extended === 'lost' ? 'lost' : coveredTokens(chat, call.plan, at, call.held)
+      },
+    })
+  }
+
+  return {
+    /** Whether content has gone out. */
+    delivered(): boolean {
+      return contentSent
+    },
+
+    /** Tries one target. Resolves to `ended` when the call is over, or to the fault that leaves the client unserved. */
+    attempt(index: number, at: Target): Promise<UpstreamFault | 'ended'> {
+      if (ending !== undefined) return ending
+      if (gateway.openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
+      target = index
+      delivered = createDeliveredText()
+      call.attempts += 1
+      call.dispatchedAt = performance.now()
+      const tranche = trancheFor(at)
+      return new Promise((resolve) => {
+        const reader = createStreamReader({
+          frameBytesMax: gateway.limits.frameBytesMax,
+          choices: chat.choices,
+          includeUsage: chat.includeUsage,
+          onText: (text) => delivered.add(text),
+          onFrames(bytes) {
+            if (ending !== undefined) return
+            contentSent = true
+            call.firstByteAt ??= performance.now()
+            client.write(bytes)
+            tranche.advance(delivered.estimate())
+          },
+          onComplete: complete,
+          onFault: failed,
+        })
+        const body = upstreamBody(call, at)
+        const attempt = startAttempt(gateway.upstream, at, { body, requestId: call.requestId }, timeouts, reader)
+        running = { attempt, reader, over: resolve }
+        if (exchange.res.destroyed) clientGone()
+      })
+    },
+
+    /** No target is left. Throws while the status line has not gone out. */
+    async fail(): Promise<void> {
+      const last = call.faults.at(-1)?.fault.code
+      const failure = voidCall(gateway, call, last === 'shutting_down' ? new AppError(last) : undefined)
+      ending = failure.then(() => 'ended' as const)
+      const error = await failure
+      if (!client.started()) {
+        client.release()
+        throw error
+      }
+      client.end(errorFrame(error))
+    },
+
+    tick(nowMs: number): void {
+      if (ending !== undefined) return
+      client.tick(nowMs)
+      running?.attempt.tick(nowMs)
+      if (nowMs - exchange.startedAt <= timeouts.totalMs) return
+      failed({ class: 'provider', code: 'timeout_total', timedOut: true })
+    },
+
+    cut(): void {
+      if (contentSent) {
+        cut('shutting_down')
+        return
+      }
+      failed(SHUTTING_DOWN)
+    },
+
+    /** The call is over. */
+    release(): void {
+      const attempt = running?.attempt
+      if (attempt === undefined || attempt.over()) return
+      const untilMs = performance.now() + LINGER_MS
+      const lingering = {
+        tick(nowMs: number): void {
+          if (attempt.over() || nowMs > untilMs) lingering.cut()
+        },
+        cut(): void {
+          attempt.abort()
+          gateway.openCalls.unwatch(lingering)
+        },
+      }
+      gateway.openCalls.watch(lingering)
+    },
+  }
+}
+
+function errorFrame(error: AppError): string {
+  return `data: ${JSON.stringify(errorBody(error))}\n\n`
+}

@@ -1,0 +1,169 @@
+import { AppError } from '#src/errors.ts'
+import { countTokens } from '#wire/count-tokens.ts'
+import { parseWholeAnswer, type WholeAnswer } from '#wire/openai-answer.ts'
+import { type Attempt, startAttempt } from './attempt.ts'
+import { type Call, callHeaders } from './call.ts'
+import { endResponse } from './client-stream.ts'
+import { countedUsage, findUsage } from './counted-usage.ts'
+import { settleInTime, voidCall, withCallHeaders } from './finish-call.ts'
+import type { Gateway } from './gateway.ts'
+import { redact } from './redact.ts'
+import { credentialOf, type Target } from './routes.ts'
+import { upstreamBody } from './upstream-body.ts'
+import { SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
+
+interface Answered {
+  body: Buffer
+  headers: Record<string, string | string[] | undefined>
+  answer: WholeAnswer
+}
+
+/**
+ * Relays an answer that is not streamed: the body goes to the client as the provider sent it, after the settlement is
+ * committed. Throws AppError when no target answers; its call is void then.
+ */
+export async function relayWhole(gateway: Gateway, call: Call): Promise<void> {
+  const { res } = call.exchange
+  for (const [index, target] of call.route.targets.entries()) {
+    const result = await attemptWhole(gateway, call, target)
+    if (result === 'gone') {
+      await settleGone(gateway, call, index)
+      return
+    }
+    if ('answer' in result) {
+      await deliver(gateway, call, index, result)
+      return
+    }
+    call.faults.push({ target: index, fault: result })
+    gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: result.code })
+    if (result.class === 'caller' || result.code === 'timeout_total' || result.code === 'shutting_down') break
+  }
+  const last = call.faults.at(-1)?.fault.code
+  const error = await voidCall(gateway, call, last === 'shutting_down' ? new AppError(last) : undefined)
+  if (!res.destroyed) throw error
+}
+
+async function deliver(gateway: Gateway, call: Call, target: number, answered: Answered): Promise<void> {
+  const { body, headers, answer } = answered
+  const { res } = call.exchange
+  const { usage, usageSource, reason } = findUsage(call, target, answer.usage, () => countTokens(answer.text))
+  const settled = await settleInTime(gateway, call, {
+    outcome: res.destroyed ? 'client_abort' : 'complete',
+    ...(reason !== undefined && { reason }),
+    usage,
+    usageSource,
+    target,
+    attempts: call.attempts,
+    ...(answer.identity.model !== undefined && { modelUsed: answer.identity.model }),
+    ...(answer.identity.id !== undefined && { upstreamId: answer.identity.id }),
+  })
+  if (settled === undefined) throw withCallHeaders(call, new AppError('settlement_pending'))
+  res.writeHead(200, {
+    'content-type': jsonType(headers['content-type']),
+    'x-content-type-options': 'nosniff',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    ...callHeaders(call),
+    'x-fluxgate-charged-nanousd': String(settled.charged ?? 0n),
+    ...upstreamRequest(headers['x-request-id'], call.route.targets[target]),
+  })
+  endResponse(res, body, gateway.timeouts.clientStallMs)
+}
+
+function upstreamRequest(id: string | string[] | undefined, target: Target | undefined): Record<string, string> {
+  const plain = plainHeader(id)
+  if (plain === undefined || redact(plain, target && credentialOf(target)) !== plain) return {}
+  return { 'x-upstream-request-id': plain }
+}
+
+/** The body has been parsed as JSON, so no browser may take it for a page, whatever its provider calls it. */
+function jsonType(type: string | string[] | undefined): string {
+  const plain = plainHeader(type)
+  return plain !== undefined && /^application\/(?:[\w.-]+\+)?json(?:; ?charset=[\w-]+)?$/i.test(plain)
+    ? plain
+    : 'application/json'
+}
+
+/** The header of an upstream as far as it can be sent on: once, short, visible ASCII. */
+function plainHeader(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value) ? value : undefined
+}
+
+/** The client hung up before the answer was there: the provider was asked, so the prompt is paid. */
+async function settleGone(gateway: Gateway, call: Call, target: number): Promise<void> {
+  call.answeredAt = performance.now()
+  const { usage, usageSource } = countedUsage(call, 0)
+  await settleInTime(gateway, call, {
+    outcome: 'client_abort',
+    usage,
+    usageSource,
+    target,
+    attempts: call.attempts,
+  })
+}
+
+function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Answered | UpstreamFault | 'gone'> {
+  const { res, startedAt } = call.exchange
+  const { timeouts, limits, openCalls } = gateway
+  if (openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
+  call.attempts += 1
+  call.dispatchedAt = performance.now()
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    let headers: Answered['headers'] = {}
+    let attempt: Attempt
+
+    function over(result: Answered | UpstreamFault | 'gone'): void {
+      openCalls.unwatch(watched)
+      res.off('close', gone)
+      call.answeredAt = performance.now()
+      resolve(result)
+    }
+
+    function gone(): void {
+      // What a model reasons unseen is only known at the end.
+      if ((gateway.policy.clientAbort === 'drain' || target.hiddenReasoning) && attempt.sent()) return
+      attempt.abort()
+      over(attempt.sent() ? 'gone' : { class: 'caller', code: 'client_abort' })
+    }
+
+    const watched = {
+      tick(nowMs: number) {
+        if (nowMs - startedAt > timeouts.totalMs) {
+          attempt.abort()
+          over({ class: 'provider', code: 'timeout_total', timedOut: true })
+        } else attempt.tick(nowMs)
+      },
+      cut() {
+        attempt.abort()
+        over(SHUTTING_DOWN)
+      },
+    }
+    openCalls.watch(watched)
+    res.on('close', gone)
+    // A whole answer begins when it is complete, so its first byte may take as long as the call.
+    const patience = { ...timeouts, firstByteMs: timeouts.totalMs }
+    const request = { body: upstreamBody(call, target), requestId: call.requestId }
+    attempt = startAttempt(gateway.upstream, target, request, patience, {
+      onAnswer(received) {
+        headers = received
+      },
+      onBody(chunk) {
+        call.firstByteAt ??= performance.now()
+        bytes += chunk.length
+        chunks.push(chunk)
+        if (bytes <= limits.answerBytesMax) return
+        attempt.abort()
+        over({ class: 'provider', code: 'answer_too_large' })
+      },
+      onEnd() {
+        const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
+        const answer = parseWholeAnswer(body.toString('utf8'))
+        over('fault' in answer ? { class: 'provider', code: answer.fault } : { body, headers, answer })
+      },
+      onFault: over,
+    })
+    if (res.destroyed) gone()
+  })
+}

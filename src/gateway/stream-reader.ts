@@ -1,0 +1,205 @@
+import { parseWholeAnswer } from '#wire/openai-answer.ts'
+import { type AnswerIdentity, inspectFrame } from '#wire/openai-chunk.ts'
+import { createFrameSplitter } from '#wire/sse-frames.ts'
+import type { AttemptListener } from './attempt.ts'
+import type { UpstreamFault } from './upstream-fault.ts'
+
+export interface StreamReaderOptions {
+  frameBytesMax: number
+  /** Answers asked for: with several, one that has finished says nothing of the others. */
+  choices: number
+  /** Whether the client asked to see the usage chunk. */
+  includeUsage: boolean
+  /** Comes before the frames it stands in. What follows the last onFrames when the attempt fails was not passed on. */
+  onText(text: string): void
+  /** Whole frames as they came, from the first content on. */
+  onFrames(bytes: Buffer): void
+  /** The answer is whole. `last` are its final frames but for `[DONE]`, which are due after the settlement. */
+  onComplete(last: Buffer): void
+  /** Once; nothing follows. Before the first onFrames the client has seen nothing of this attempt. */
+  onFault(fault: UpstreamFault): void
+}
+
+/** Frames kept back before the first content, so that a fault can still move on to another target. */
+const EARLY_FRAMES_MAX = 256
+/** Of frames kept back before the first content or behind the last, each. */
+const KEPT_BYTES_MAX = 4 * 1024 * 1024
+const WHOLE_BODY_BYTES_MAX = 1024 * 1024
+
+/**
+ * Reads the stream of one attempt and decides what the client may see: nothing before the first content, everything
+ * after it, and the frames that end the answer only when it is whole. A 200 that carries an error, is malformed or ends
+ * early is a fault.
+ */
+export function createStreamReader(options: StreamReaderOptions): AttemptListener & {
+  identity(): AnswerIdentity
+  usage(): unknown
+} {
+  let identity: AnswerIdentity = {}
+  let usage: unknown
+  let early: Buffer[] = []
+  let earlyBytes = 0
+  const last: Buffer[] = []
+  let lastBytes = 0
+  let contentSeen = false
+  let passedOn = false
+  const finished = new Set<number>()
+  // Set from the frame on that ends the last choice.
+  let ending = false
+  let over = false
+  let notStreamed: Buffer[] | undefined
+  let notStreamedBytes = 0
+  const shape = { head: '', tail: '' }
+  // The frames of one read that pass on are written together.
+  let passing: { buffer: Buffer; start: number; end: number } | undefined
+
+  const splitter = createFrameSplitter(options.frameBytesMax, onFrame)
+
+  function fault(value: UpstreamFault): void {
+    if (over) return
+    // Whatever breaks behind the end of the last choice breaks no answer.
+    if (isFinished()) {
+      complete()
+      return
+    }
+    over = true
+    // What was read together with the fault is charged with the rest, so it goes out too. Before the first frame has
+    // gone out nothing does: the next target may still serve.
+    if (passedOn) flush()
+    options.onFault(value)
+  }
+
+  function isFinished(): boolean {
+    return finished.size >= options.choices
+  }
+
+  function complete(): void {
+    if (over) return
+    over = true
+    flush()
+    options.onComplete(Buffer.concat([...(contentSeen ? [] : early), ...last]))
+  }
+
+  function flush(): void {
+    if (passing === undefined) return
+    const { buffer, start, end } = passing
+    passing = undefined
+    passedOn = true
+    const bytes = start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
+    options.onFrames(early.length === 0 ? bytes : Buffer.concat([...early, bytes]))
+    early = []
+  }
+
+  function pass(buffer: Buffer, start: number, end: number): void {
+    if (passing?.buffer === buffer && passing.end === start) {
+      passing.end = end
+      return
+    }
+    flush()
+    passing = { buffer, start, end }
+  }
+
+  function onFrame(buffer: Buffer, start: number, end: number): void {
+    if (over) return
+    const facts = inspectFrame(buffer, start, end, shape, !contentSeen)
+    switch (facts.kind) {
+      case 'silent':
+        if (contentSeen && !ending) pass(buffer, start, end)
+        return
+      case 'done':
+        if (finished.size === 0 && !contentSeen) fault({ class: 'provider', code: 'empty_stream' })
+        else complete()
+        return
+      case 'error':
+        fault({ class: 'provider', code: 'error_in_stream' })
+        return
+      case 'malformed':
+        fault({ class: 'provider', code: 'malformed_frame' })
+        return
+      case 'chunk':
+        break
+    }
+    if (facts.identity !== undefined) identity = { ...facts.identity, ...identity }
+    for (const index of facts.finished) finished.add(index)
+    // Before the end of an answer usage is a placeholder or a count so far.
+    if (facts.usage !== undefined && (facts.bare || finished.size > 0)) usage = facts.usage
+    if (facts.bare && facts.usage !== undefined) {
+      if (options.includeUsage) keepLast(buffer, start, end)
+      return
+    }
+    if (facts.text !== '') options.onText(facts.text)
+    if (isFinished()) ending = true
+    if (ending) keepLast(buffer, start, end)
+    else if (contentSeen || facts.content || !keepEarly(buffer, start, end)) {
+      contentSeen = true
+      pass(buffer, start, end)
+    }
+  }
+
+  /** False when so much has been kept back that it must count as content. */
+  function keepEarly(buffer: Buffer, start: number, end: number): boolean {
+    earlyBytes += end - start
+    if (early.length >= EARLY_FRAMES_MAX || earlyBytes > KEPT_BYTES_MAX) return false
+    early.push(buffer.subarray(start, end))
+    return true
+  }
+
+  /** An upstream that goes on and on after the end of its answer has ended it. */
+  function keepLast(buffer: Buffer, start: number, end: number): void {
+    last.push(buffer.subarray(start, end))
+    lastBytes += end - start
+    if (lastBytes > KEPT_BYTES_MAX) complete()
+  }
+
+  return {
+    identity() {
+      return identity
+    },
+    usage() {
+      return usage
+    },
+
+    onAnswer(headers) {
+      const type = String(headers['content-type'] ?? '')
+      if (/^application\/json\b/i.test(type)) notStreamed = []
+      else if (/^text\/html\b/i.test(type)) fault({ class: 'provider', code: 'html_answer' })
+    },
+
+    onBody(chunk) {
+      if (over) return
+      if (notStreamed !== undefined) {
+        notStreamed.push(chunk)
+        notStreamedBytes += chunk.length
+        if (notStreamedBytes > WHOLE_BODY_BYTES_MAX) fault({ class: 'provider', code: 'not_a_stream' })
+        return
+      }
+      try {
+        splitter.push(chunk)
+      } catch (cause) {
+        fault({ class: 'provider', code: 'frame_too_long', cause })
+        return
+      }
+      if (!over) flush()
+    },
+
+    onEnd() {
+      if (over) return
+      if (notStreamed !== undefined) {
+        const answer = parseWholeAnswer(Buffer.concat(notStreamed).toString('utf8'))
+        fault({ class: 'provider', code: 'fault' in answer ? answer.fault : 'not_a_stream' })
+        return
+      }
+      const rest = splitter.rest()
+      if (rest.length > 0) {
+        const frame = Buffer.concat([rest, Buffer.from('\n\n')])
+        onFrame(frame, 0, frame.length)
+        flush()
+      }
+      // Some providers never send [DONE]; an answer whose choices have all finished is whole without it.
+      if (isFinished()) complete()
+      else fault({ class: 'provider', code: contentSeen ? 'cut' : 'empty_stream' })
+    },
+
+    onFault: fault,
+  }
+}

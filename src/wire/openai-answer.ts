@@ -1,0 +1,60 @@
+import type { Usage } from '#billing/usage.ts'
+import { completionTokens, promptTokens } from '#billing/usage.ts'
+import { type AnswerIdentity, answerIdentity, generatedText } from './openai-chunk.ts'
+
+/** What the gateway must know of a whole answer. */
+export interface WholeAnswer {
+  identity: AnswerIdentity
+  usage: unknown
+  /** Everything that the model generated, for counting. */
+  text: string
+}
+
+/** Reads a whole chat answer, or what makes it a failure in spite of its status. */
+export function parseWholeAnswer(body: string): WholeAnswer | { fault: 'malformed' | 'error_in_200' | 'empty' } {
+  let value: unknown
+  try {
+    value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
+  } catch {
+    return { fault: 'malformed' }
+  }
+  if (!isObject(value)) return { fault: 'malformed' }
+  if (value.error !== undefined && value.error !== null) return { fault: 'error_in_200' }
+  if (!Array.isArray(value.choices)) return { fault: 'malformed' }
+  if (value.choices.length === 0) return { fault: 'empty' }
+  if (value.choices.every((choice) => isObject(choice) && choice.finish_reason === 'error'))
+    return { fault: 'error_in_200' }
+  return {
+    identity: answerIdentity(value),
+    usage: value.usage,
+    text: value.choices.map((choice) => (isObject(choice) ? generatedText(choice.message) : '')).join(''),
+  }
+}
+
+/** OpenAI's usage object for a vector of ours. */
+export function encodeUsage(usage: Usage): Record<string, unknown> {
+  const prompt = promptTokens(usage)
+  const completion = completionTokens(usage)
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: usage.cache_read ?? 0, audio_tokens: usage.audio_input ?? 0 },
+    completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0, audio_tokens: usage.audio_output ?? 0 },
+  }
+}
+
+/** A chunk of ours in a provider's stream, under the identity of its answer. */
+export function encodeChunk(
+  identity: { id: string; model: string; created: number },
+  rest: Record<string, unknown>,
+): string {
+  const { id, model, created } = identity
+  return `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...rest })}\n\n`
+}
+
+export const DONE_FRAME = 'data: [DONE]\n\n'
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

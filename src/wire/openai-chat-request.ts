@@ -1,0 +1,192 @@
+import { type Member, topLevelMembers } from '#lib/json-members.ts'
+import { type Attachments, measureAttachments } from './count-tokens.ts'
+
+/** Why a body is refused: `path` says where, as in `messages[2].content`. */
+export interface RequestProblem {
+  path: string
+  message: string
+}
+
+/** What the gateway must know of a chat request; everything else passes through untouched. */
+export interface ChatRequest {
+  /** The body as it came, and where its top-level members stand. */
+  text: string
+  members: Map<string, Member>
+  model: string
+  stream: boolean
+  /** Whether the client asked for the usage chunk itself. */
+  includeUsage: boolean
+  streamOptions: Record<string, unknown>
+  /** The caller's own limit on the answer, in tokens. */
+  maxTokens: number | undefined
+  /** The members that say so: where both stand, they say the same. */
+  maxTokensMembers: readonly (typeof limitNames)[number][]
+  /** Answers asked for. */
+  choices: number
+  messages: unknown[]
+  /** Beside the messages, these are part of the prompt. */
+  prompt: { tools?: unknown; functions?: unknown; response_format?: unknown }
+  attachments: Attachments
+  audioOutput: boolean
+}
+
+const MODEL_CHARS_MAX = 255
+const MESSAGES_MAX = 10_000
+/** Parts of the body are written out again, which recurses: deeper nesting would overflow the stack. */
+const LEVELS_MAX = 128
+const CHOICES_MAX = 128
+const limitNames = ['max_completion_tokens', 'max_tokens'] as const
+const roles = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function'])
+
+/** Strict on what the gateway reads, silent on what it does not. Throws SyntaxError for text that is not JSON. */
+export function parseChatRequest(text: string): ChatRequest | RequestProblem {
+  const body: unknown = JSON.parse(text)
+  if (!isObject(body)) return problem('', 'the body must be a JSON object')
+  if (nestsDeeper(body, LEVELS_MAX)) return problem('', `the body must nest at most ${LEVELS_MAX} levels deep`)
+  const members = topLevelMembers(text)
+  if (!(members instanceof Map)) return problem(members.duplicate, 'the member stands twice')
+
+  const { model, messages } = body
+  if (typeof model !== 'string' || model === '') return problem('model', 'must be a non-empty string')
+  if (model.length > MODEL_CHARS_MAX) return problem('model', `must be at most ${MODEL_CHARS_MAX} characters`)
+  // The name stands on the receipt and in the database, which hold neither.
+  if (/\p{Cc}|\p{Cs}/u.test(model)) return problem('model', 'must be text without control characters')
+  if (!Array.isArray(messages)) return problem('messages', 'must be an array')
+  if (messages.length === 0) return problem('messages', 'must hold at least one message')
+  if (messages.length > MESSAGES_MAX) return problem('messages', `must hold at most ${MESSAGES_MAX} messages`)
+
+  const stream = body.stream ?? false
+  if (typeof stream !== 'boolean') return problem('stream', 'must be a boolean')
+  const streamOptions = body.stream_options ?? {}
+  if (!isObject(streamOptions)) return problem('stream_options', 'must be an object')
+  if (body.stream_options !== undefined && body.stream_options !== null && !stream)
+    return problem('stream_options', 'is only allowed when stream is true')
+  const includeUsage = streamOptions.include_usage ?? false
+  if (typeof includeUsage !== 'boolean') return problem('stream_options.include_usage', 'must be a boolean')
+
+  for (const name of limitNames) {
+    const value = body[name]
+    if (value !== undefined && value !== null && !isCount(value))
+      return problem(name, 'must be an integer of at least 1')
+  }
+  const maxTokensMembers = limitNames.filter((name) => isCount(body[name]))
+  // Which of two limits a provider obeys is its own affair, and the hold is planned with one.
+  if (maxTokensMembers.length === 2 && body.max_tokens !== body.max_completion_tokens)
+    return problem('max_tokens', 'must equal max_completion_tokens where both are given')
+  const choices = body.n ?? 1
+  if (!isCount(choices) || choices > CHOICES_MAX) return problem('n', `must be an integer from 1 to ${CHOICES_MAX}`)
+  for (const name of ['temperature', 'top_p', 'presence_penalty', 'frequency_penalty'] as const) {
+    const value = body[name]
+    if (value !== undefined && value !== null && typeof value !== 'number') return problem(name, 'must be a number')
+  }
+  for (const name of ['tools', 'functions'] as const) {
+    if (body[name] !== undefined && body[name] !== null && !Array.isArray(body[name]))
+      return problem(name, 'must be an array')
+  }
+  const unpriced = findUnpriced(body)
+  if (unpriced !== undefined) return unpriced
+
+  for (const [index, message] of messages.entries()) {
+    const wrong = checkMessage(message, `messages[${index}]`)
+    if (wrong !== undefined) return wrong
+  }
+
+  return {
+    text,
+    members,
+    model,
+    stream,
+    includeUsage,
+    streamOptions,
+    maxTokens: maxTokensMembers.map((name) => Number(body[name]))[0],
+    maxTokensMembers,
+    choices,
+    messages,
+    prompt: { tools: body.tools, functions: body.functions, response_format: body.response_format },
+    attachments: measureAttachments(messages),
+    audioOutput: Array.isArray(body.modalities) && body.modalities.includes('audio'),
+  }
+}
+
+export function isProblem(request: ChatRequest | RequestProblem): request is RequestProblem {
+  return 'path' in request
+}
+
+const SEARCHES = 'is not supported: searches are billed apart from tokens'
+const OTHER_PRICES = 'is not supported: what it chooses has another price than the model that is asked for'
+const unpricedMembers: Readonly<Record<string, string>> = {
+  web_search_options: SEARCHES,
+  search_parameters: SEARCHES,
+  enable_search: SEARCHES,
+  plugins: 'is not supported: plugins are billed apart from tokens',
+  models: OTHER_PRICES,
+  route: OTHER_PRICES,
+  provider: OTHER_PRICES,
+  preset: OTHER_PRICES,
+}
+/** Google's names of tools that it runs itself; they need no type. */
+const searchTools = ['google_search', 'googleSearch', 'google_search_retrieval', 'googleSearchRetrieval']
+
+/** What is billed beside tokens, or at another price than the book's, never shows in the usage: it cannot be charged. */
+function findUnpriced(body: Record<string, unknown>): RequestProblem | undefined {
+  if (!['auto', 'default', null, undefined].includes(body.service_tier as string | null | undefined))
+    return problem('service_tier', 'must be auto or default: other tiers have other prices')
+  for (const [name, message] of Object.entries(unpricedMembers))
+    if (body[name] !== undefined && body[name] !== null && body[name] !== false) return problem(name, message)
+  for (const [index, tool] of (Array.isArray(body.tools) ? body.tools : []).entries()) {
+    const path = `tools[${index}]`
+    if (!isObject(tool)) return problem(path, 'must be an object')
+    const search = searchTools.find((name) => tool[name] !== undefined)
+    if (search !== undefined) return problem(`${path}.${search}`, SEARCHES)
+    if (tool.type !== 'function' && tool.type !== 'custom')
+      return problem(`${path}.type`, 'must be function or custom: tools of the provider are billed apart from tokens')
+  }
+  return undefined
+}
+
+function checkMessage(message: unknown, path: string): RequestProblem | undefined {
+  if (!isObject(message)) return problem(path, 'must be an object')
+  if (typeof message.role !== 'string' || !roles.has(message.role))
+    return problem(`${path}.role`, `must be one of ${[...roles].join(', ')}`)
+  const { content } = message
+  if (content === undefined || content === null || typeof content === 'string') {
+    if ((content === undefined || content === null) && message.role !== 'assistant')
+      return problem(`${path}.content`, 'must be a string or an array of parts')
+    return undefined
+  }
+  if (!Array.isArray(content)) return problem(`${path}.content`, 'must be a string or an array of parts')
+  for (const [index, part] of content.entries()) {
+    const at = `${path}.content[${index}]`
+    if (!isObject(part) || typeof part.type !== 'string') return problem(at, 'must be an object with a type')
+    if (part.type === 'text' && typeof part.text !== 'string') return problem(`${at}.text`, 'must be a string')
+    if (part.type === 'image_url') {
+      const url = isObject(part.image_url) ? part.image_url.url : undefined
+      if (typeof url !== 'string') return problem(`${at}.image_url.url`, 'must be a string')
+    }
+    if (part.type === 'input_audio') {
+      const data = isObject(part.input_audio) ? part.input_audio.data : undefined
+      if (typeof data !== 'string') return problem(`${at}.input_audio.data`, 'must be a string')
+    }
+  }
+  return undefined
+}
+
+function nestsDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  for (const member of Array.isArray(value) ? value : Object.values(value))
+    if (nestsDeeper(member, levels - 1)) return true
+  return false
+}
+
+function problem(path: string, message: string): RequestProblem {
+  return { path, message }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,48 @@
+import { LABEL_CHARS_MAX } from '#billing/receipt.ts'
+
+/** Labels that arrive with a request: stored and grouped by, never resolved. */
+export interface RequestLabels {
+  aliasName?: string
+  profile?: string
+  origin?: string
+}
+
+// PostgreSQL text holds no NUL. What breaks lines or turns the direction of text can disguise a label in a terminal or page.
+const CONTROLS = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u
+
+const headers = {
+  'x-fluxgate-alias': 'aliasName',
+  'x-fluxgate-profile': 'profile',
+  'x-fluxgate-origin': 'origin',
+} as const
+
+/**
+ * Reads the label headers. Text in UTF-8 is allowed up to 255 characters, without control characters; an empty label is
+ * an absent one. Returns the name of a header that breaks this instead.
+ */
+export function parseLabels(
+  received: Record<string, string | string[] | undefined>,
+): RequestLabels | { header: string; message: string } {
+  let labels: RequestLabels = {}
+  for (const [header, member] of Object.entries(headers)) {
+    const raw = received[header]
+    if (raw === undefined || raw === '') continue
+    if (typeof raw !== 'string') return { header, message: 'must stand once' }
+    const text = decodeHeader(raw)
+    if (text === undefined) return { header, message: 'must be UTF-8 text without control characters' }
+    if ([...text].length > LABEL_CHARS_MAX) return { header, message: `must be at most ${LABEL_CHARS_MAX} characters` }
+    labels = { ...labels, [member]: text }
+  }
+  return labels
+}
+
+/** Header values reach us as Latin-1 bytes; what they spell is UTF-8. */
+function decodeHeader(raw: string): string | undefined {
+  if (/^[\x20-\x7e]*$/.test(raw)) return raw
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(raw, 'latin1'))
+    return CONTROLS.test(text) ? undefined : text
+  } catch {
+    return undefined
+  }
+}
