@@ -1,0 +1,65 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import type { Db } from '#db/pool.ts'
+
+/** What commands may touch. The composition root decides which database that is. */
+export interface CliDeps {
+  out: NodeJS.WritableStream
+  err: NodeJS.WritableStream
+  stdin: NodeJS.ReadableStream
+  /** Connects to the configured database, as it is. Closing also stops a server that was started for it. */
+  openDatabase(): Promise<{ db: Db; close(): Promise<void> }>
+  /** Runs the gateway until it is stopped; resolves to the exit code. */
+  serve(): Promise<number>
+  /** What one Flux is worth in nano-dollars. */
+  fluxNanousd: bigint
+  /** Where public receipt keys are when a command does not say. */
+  defaultKeysUrl?: string
+}
+
+/** `run` resolves to the exit code: 0 done, 1 refused or failed, 2 called wrongly. It may throw UsageError and AppError. */
+export interface Command {
+  summary: string
+  usage: string
+  run(deps: CliDeps, args: string[]): Promise<number>
+}
+
+/** The command was called wrongly: exit code 2 and its usage. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+type Options = NonNullable<ParseArgsConfig['options']>
+
+/** Reads the words after a command's name; `--json` is known to all. Throws UsageError. */
+export function readArgs<O extends Options>(args: string[], options: O, positionals: readonly string[] = []) {
+  const parsed = parse(args, { ...options, json: { type: 'boolean' } } as const)
+  if (parsed.positionals.length > positionals.length)
+    throw new UsageError(`unexpected argument '${parsed.positionals[positionals.length]}'`)
+  const missing = positionals[parsed.positionals.length]
+  if (missing !== undefined) throw new UsageError(`${missing} is missing`)
+  return { values: parsed.values, words: parsed.positionals }
+}
+
+function parse<O extends Options>(args: string[], options: O) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true })
+  } catch (error) {
+    // Node explains at length how to pass a value that starts with a dash; the first sentence says what is wrong.
+    const [first = 'bad arguments'] = (error instanceof Error ? error.message : String(error)).split('. ')
+    throw new UsageError(first, { cause: error })
+  }
+}
+
+/** The value of an option that must be given. Throws UsageError. */
+export function need<T>(value: T | undefined, option: string): T {
+  if (value === undefined || value === '') throw new UsageError(`${option} is missing`)
+  return value
+}
+
+/** A moment with its zone, as in `2026-12-31T23:59:59Z`. Throws UsageError. */
+export function readTime(text: string, option: string): Date {
+  const time = new Date(text)
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/.test(text) || Number.isNaN(time.getTime()))
+    throw new UsageError(`${option} must be a time with its zone, as in 2026-12-31T23:59:59Z`)
+  return time
+}

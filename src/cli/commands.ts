@@ -1,0 +1,24 @@
+import type { Command } from './command.ts'
+
+const api: Command = {
+  summary: 'Run the gateway until it is stopped.',
+  usage: 'usage: fluxgate api\n\nIts settings come from the environment: docs/configuration.md.',
+  run: (deps) => deps.serve(),
+}
+
+/** Everything that `fluxgate` can do, in the order of its help. Loaded when asked for: most runs need one of them. */
+export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  api: async () => api,
+  migrate: () => import('./migrate.ts'),
+  'project create': () => import('./project-create.ts'),
+  'project list': () => import('./project-list.ts'),
+  'key create': () => import('./key-create.ts'),
+  'key list': () => import('./key-list.ts'),
+  'key revoke': () => import('./key-revoke.ts'),
+  grant: () => import('./grant.ts'),
+  refund: () => import('./refund.ts'),
+  'wallet show': () => import('./wallet-show.ts'),
+  'ledger audit': () => import('./ledger-audit.ts'),
+  'receipt verify': () => import('./receipt-verify.ts'),
+  simulator: () => import('./simulator.ts'),
+}

@@ -1,0 +1,68 @@
+import { Type } from 'typebox'
+import { PROJECTS_PAGE_MAX, type Projects } from '#domain/projects.ts'
+import { projectView, walletView } from '#domain/views.ts'
+import type { Wallets } from '#domain/wallets.ts'
+import type { HttpInstance } from '#routes/http-instance.ts'
+import {
+  answers,
+  Cursor,
+  listOf,
+  Name,
+  PathId,
+  ProjectBody,
+  ProjectWithWalletBody,
+  pageQuery,
+} from '#routes/schemas.ts'
+
+export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wallets: Wallets; fluxNanousd: bigint }) {
+  const { projects, wallets } = deps
+
+  app.get(
+    '/api/admin/projects',
+    {
+      schema: {
+        summary: 'List projects by name',
+        querystring: pageQuery(Cursor, PROJECTS_PAGE_MAX),
+        response: answers({ 200: listOf(ProjectBody, Type.String()) }, 400, 401, 503),
+      },
+    },
+    async (request) => {
+      const { after, limit = PROJECTS_PAGE_MAX } = request.query
+      const page = await projects.list({ ...(after !== undefined && { after }), limit })
+      return {
+        object: 'list' as const,
+        data: page.projects.map(projectView),
+        has_more: page.hasMore,
+        next_after: page.projects.at(-1)?.name ?? null,
+      }
+    },
+  )
+
+  app.post(
+    '/api/admin/projects',
+    {
+      schema: {
+        summary: 'Create a project with an empty wallet',
+        body: Type.Object({ name: Name }, { additionalProperties: false }),
+        response: answers({ 201: ProjectBody }, 400, 401, 409, 413, 415, 503),
+      },
+    },
+    async (request, reply) => reply.code(201).send(projectView(await projects.create(request.body))),
+  )
+
+  app.get(
+    '/api/admin/projects/:id',
+    {
+      schema: {
+        summary: 'A project and its wallet',
+        params: PathId,
+        response: answers({ 200: ProjectWithWalletBody }, 401, 404, 503),
+      },
+    },
+    async (request) => {
+      const project = await projects.get(request.params.id)
+      const wallet = await wallets.ofProject(project.id)
+      return { ...projectView(project), wallet: walletView(wallet, deps.fluxNanousd) }
+    },
+  )
+}

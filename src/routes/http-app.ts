@@ -1,0 +1,178 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
+import type { ReceiptKeys } from '#billing/receipt-keys.ts'
+import type { AuditReport } from '#domain/audit.ts'
+import type { Grants } from '#domain/grants.ts'
+import type { Keyring } from '#domain/keyring.ts'
+import type { Keys } from '#domain/keys.ts'
+import type { Projects } from '#domain/projects.ts'
+import type { ReceiptLog } from '#domain/receipt-log.ts'
+import type { Refunds } from '#domain/refunds.ts'
+import type { Wallets } from '#domain/wallets.ts'
+import { uuidv7Hex } from '#lib/ids.ts'
+import type { Secret } from '#lib/secret.ts'
+import { auditRoutes } from '#routes/admin/audit.ts'
+import { grantRoutes } from '#routes/admin/grants.ts'
+import { keyRoutes } from '#routes/admin/keys.ts'
+import { projectRoutes } from '#routes/admin/projects.ts'
+import { refundRoutes } from '#routes/admin/refunds.ts'
+import { receiptRoutes } from '#routes/client/receipts.ts'
+import { walletRoutes } from '#routes/client/wallet.ts'
+import { healthRoutes, type Readiness } from '#routes/public/health.ts'
+import { homeRoutes } from '#routes/public/home.ts'
+import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
+import { AppError, errorBody } from '#src/errors.ts'
+import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
+import type { HttpInstance } from './http-instance.ts'
+import { createNotFound } from './not-found.ts'
+import { gatewayMethods, openapiOptions } from './openapi-document.ts'
+import { errorCodeOf, renderError } from './render-error.ts'
+import { strictValidator } from './validator.ts'
+
+const BODY_BYTES_MAX = 1_048_576
+
+const DOCS_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const LOGO =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
+
+export interface HttpAppDeps {
+  projects: Projects
+  keys: Keys
+  keyring: Keyring
+  grants: Grants
+  refunds: Refunds
+  wallets: Wallets
+  receiptLog: ReceiptLog
+  receiptKeys: () => Promise<ReceiptKeys>
+  audit: () => Promise<AuditReport>
+  readiness: () => Promise<Readiness>
+  metrics: { contentType: string; metrics(): Promise<string> }
+  adminKey: Secret
+  /** What one Flux is worth in nano-dollars. */
+  fluxNanousd: bigint
+  version: string
+  log: FastifyBaseLogger
+  /** Makes the server that this application answers on; by default one of its own. */
+  serverFactory?: FastifyServerFactory
+}
+
+/**
+ * Everything that is not the hot path: administration, receipts, health, metrics, documentation. The caller awaits
+ * `ready()` and listens.
+ */
+export function createHttpApp(deps: HttpAppDeps): HttpInstance {
+  const app: HttpInstance = Fastify({
+    loggerInstance: deps.log,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    bodyLimit: BODY_BYTES_MAX,
+    genReqId: () => `req_${uuidv7Hex()}`,
+    requestIdHeader: false,
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: renderError,
+    clientErrorHandler,
+    ...(deps.serverFactory && { serverFactory: deps.serverFactory }),
+  })
+  app.removeContentTypeParser('text/plain')
+  app.setValidatorCompiler(strictValidator)
+  // Schemas describe answers but do not shape them: a field that a schema forgot must not vanish.
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(renderError)
+  const notFound = createNotFound(app, gatewayMethods)
+  app.setNotFoundHandler((request, reply) => renderError(notFound(request), request, reply))
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+    })
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? 'none',
+        status: reply.statusCode,
+        error: errorCodeOf(request),
+        tookMs: Math.round(reply.elapsedTime * 10) / 10,
+      },
+      'request',
+    )
+  })
+
+  app.register(swagger, openapiOptions(deps.version))
+  app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: DOCS_POLICY,
+    theme: { title: 'Fluxgate' },
+    logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/', target: '_self' },
+  })
+  addSurface(app, 'public', (scope) => {
+    homeRoutes(scope)
+    healthRoutes(scope, deps)
+    receiptKeyRoutes(scope, deps)
+    scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  })
+  addSurface(app, 'account', (scope) => {
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requireClient(deps.keyring))
+    receiptRoutes(scope, deps)
+    walletRoutes(scope, deps)
+  })
+  addSurface(app, 'admin', (scope) => {
+    scope.addHook('onRequest', requireAdmin(deps.adminKey))
+    projectRoutes(scope, deps)
+    keyRoutes(scope, deps)
+    grantRoutes(scope, deps)
+    refundRoutes(scope, deps)
+    auditRoutes(scope, deps)
+  })
+  return app
+}
+
+const security = { account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
+
+/** Routes that share who may call them; the document shows them under one heading. */
+function addSurface(app: HttpInstance, tag: keyof typeof security, add: (scope: HttpInstance) => void): void {
+  app.register((scope: HttpInstance, _options: unknown, done: () => void) => {
+    scope.addHook('onRoute', (route) => {
+      route.schema = { tags: [tag], security: security[tag], ...route.schema }
+    })
+    add(scope)
+    done()
+  })
+}
+
+/** What is not even HTTP: too many headers, a broken request line, a request that takes too long to arrive. */
+function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const body = JSON.stringify(errorBody(new AppError('body_malformed', { message: 'The request is not valid HTTP.' })))
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'connection: close',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: req_${uuidv7Hex()}`,
+    'x-should-retry: false',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}

@@ -1,0 +1,193 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { ErrorBody } from './schemas.ts'
+
+const refused = (description: string) => ({ description, content: { 'application/json': { schema: ErrorBody } } })
+
+const text = (description: string) => ({ description, schema: { type: 'string' as const } })
+
+const label = (name: string, description: string) => ({
+  name,
+  in: 'header' as const,
+  description,
+  schema: { type: 'string' as const, maxLength: 255 },
+})
+
+const answerHeaders = {
+  'x-request-id': text('Names the call in logs.'),
+  'x-fluxgate-receipt': text('The id of its receipt, known before the first byte of the answer.'),
+  'x-fluxgate-model': text('The model that answered.'),
+  'x-fluxgate-attempts': text('Upstreams tried.'),
+  'x-upstream-request-id': text("The provider's own name of the call, where it gave one."),
+  'x-fluxgate-charged-nanousd': text('What was charged; in a stream it stands in a comment before [DONE].'),
+}
+
+/** What every endpoint of the gateway can answer, before it looks at what is asked. */
+const alwaysPossible = {
+  401: refused('The key is not valid.'),
+  405: refused('This address does not answer to this method; `allow` names those that it does.'),
+  431: refused('The request has too many headers.'),
+  500: refused('The gateway failed to handle this request.'),
+}
+
+const model = {
+  type: 'object' as const,
+  required: ['id', 'object', 'created', 'owned_by'],
+  properties: {
+    id: { type: 'string' as const, examples: ['sim/echo'] },
+    object: { type: 'string' as const, enum: ['model'] },
+    created: { type: 'integer' as const, description: 'Date of the price book, in Unix seconds.' },
+    owned_by: { type: 'string' as const, description: 'The provider.' },
+  },
+}
+
+const modelList = {
+  type: 'object' as const,
+  required: ['object', 'data'],
+  properties: { object: { type: 'string' as const, enum: ['list'] }, data: { type: 'array' as const, items: model } },
+}
+
+/** The endpoints that the gateway serves beside this application. */
+const gatewayPaths = {
+  '/v1/chat/completions': {
+    post: {
+      tags: ['models'],
+      summary: 'Chat with a model, charged once',
+      description:
+        'The request and the answer are those of the OpenAI API, streamed or not. Fields not named here pass through.',
+      security: [{ clientKey: [] }],
+      parameters: [
+        {
+          name: 'Idempotency-Key',
+          in: 'header' as const,
+          description: 'The same key is charged once.',
+          schema: { type: 'string', maxLength: 255 },
+        },
+        label('x-fluxgate-alias', 'A label of your own, stored with the call; never resolved.'),
+        label('x-fluxgate-profile', 'A label of your own.'),
+        label('x-fluxgate-origin', 'A label of your own.'),
+      ],
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': {
+            schema: {
+              type: 'object',
+              required: ['model', 'messages'],
+              additionalProperties: true,
+              properties: {
+                model: { type: 'string', examples: ['sim/echo'] },
+                messages: { type: 'array', minItems: 1, items: { type: 'object', additionalProperties: true } },
+                stream: { type: 'boolean', default: false },
+                max_completion_tokens: { type: 'integer', minimum: 1 },
+              },
+              examples: [{ model: 'sim/echo', messages: [{ role: 'user', content: 'Hello' }] }],
+            },
+          },
+        },
+      },
+      responses: {
+        200: {
+          description: 'The completion, or its chunks as server-sent events.',
+          headers: answerHeaders,
+          content: {
+            'application/json': { schema: { type: 'object', additionalProperties: true } },
+            'text/event-stream': { schema: { type: 'string' } },
+          },
+        },
+        400: refused('The body, a label or the price of the model is not valid.'),
+        ...alwaysPossible,
+        402: refused('The wallet does not cover the call.'),
+        404: refused('No model has this name.'),
+        409: refused('The idempotency key is in use or was used.'),
+        413: refused('The body is too large.'),
+        415: refused('The body is not application/json, or is compressed.'),
+        429: refused('The provider limits the rate.'),
+        '4XX': refused('The provider finds the request at fault: its own status, type, code and words.'),
+        502: refused('Every upstream failed.'),
+        503: refused('The ledger cannot be reached, or the gateway is at its limit.'),
+        504: refused('The provider did not answer in time.'),
+      },
+    },
+  },
+  '/v1/models': {
+    get: {
+      tags: ['models'],
+      summary: 'The models that can be called and have a price',
+      security: [{ clientKey: [] }],
+      responses: {
+        200: {
+          description: 'The list, in the shape of the OpenAI API.',
+          content: { 'application/json': { schema: modelList } },
+        },
+        ...alwaysPossible,
+        503: refused('The key cannot be checked.'),
+      },
+    },
+  },
+  '/v1/models/{id}': {
+    get: {
+      tags: ['models'],
+      summary: 'One model that can be called and has a price',
+      security: [{ clientKey: [] }],
+      parameters: [
+        {
+          name: 'id',
+          in: 'path' as const,
+          required: true,
+          description: 'Its name, `provider/model`; the slash may be escaped or not.',
+          schema: { type: 'string' as const, examples: ['sim/echo'] },
+        },
+      ],
+      responses: {
+        200: {
+          description: 'The model, in the shape of the OpenAI API.',
+          content: { 'application/json': { schema: model } },
+        },
+        400: refused('The model has no price.'),
+        ...alwaysPossible,
+        404: refused('No model has this name.'),
+        503: refused('The key cannot be checked.'),
+      },
+    },
+  },
+}
+
+/** Methods of the paths that this application documents but does not serve. */
+export const gatewayMethods = new Map<string, string[]>(
+  Object.entries(gatewayPaths).map(([path, item]) => [
+    path.replace('{id}', '*'),
+    Object.keys(item).map((method) => method.toUpperCase()),
+  ]),
+)
+
+type Paths = NonNullable<NonNullable<FastifyDynamicSwaggerOptions['openapi']>['paths']>
+
+/** What the OpenAPI document says beyond the routes' own schemas. */
+export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Fluxgate',
+        version,
+        description:
+          'A gateway for language models that keeps books. Amounts are nano-dollars as decimal strings; times are UTC. ' +
+          'Every response carries `x-request-id`; errors have the shape of the OpenAI API, and `x-should-retry` says whether a retry can help.',
+      },
+      tags: [
+        { name: 'models', description: 'Calling models, with a client key.' },
+        { name: 'account', description: "A project's own receipts and balance, with a client key." },
+        { name: 'admin', description: 'Operating the gateway, with the admin key.' },
+        { name: 'public', description: 'Open to everybody.' },
+      ],
+      components: {
+        securitySchemes: {
+          clientKey: { type: 'http', scheme: 'bearer', description: 'A key of a project; also accepted as X-API-Key.' },
+          adminKey: { type: 'http', scheme: 'bearer', description: 'FLUXGATE_ADMIN_KEY; also accepted as X-API-Key.' },
+        },
+      },
+      // A copy, because the routes' own paths are added to it.
+      paths: structuredClone(gatewayPaths) as Paths,
+    },
+  }
+}

@@ -1,0 +1,156 @@
+import { type TSchema, Type } from 'typebox'
+
+// What bodies and answers look like. The same objects check requests, type the handlers and make the OpenAPI document.
+
+const Money = Type.String({
+  pattern: '^(0|[1-9][0-9]{0,18})$',
+  description: 'Nano-dollars, as a decimal string.',
+})
+export const PositiveMoney = Type.String({
+  pattern: '^[1-9][0-9]{0,18}$',
+  description: 'Nano-dollars, as a decimal string: "5000000000" is $5.',
+  examples: ['5000000000'],
+})
+const Flux = Type.String({ pattern: '^(0|[1-9][0-9]*)(\\.[0-9]+)?$', description: 'Flux, as an exact decimal.' })
+export const Time = Type.String({ format: 'date-time' })
+const TimeOrNull = Type.Union([Time, Type.Null()])
+
+export const Name = Type.String({ minLength: 1, maxLength: 100 })
+export const Reason = Type.String({ minLength: 1, maxLength: 500, description: 'Why: kept in the books.' })
+
+/** An id that could not exist is not found, like one that does not. */
+export const PathId = Type.Object({ id: Type.String({ pattern: '^[0-9A-Za-z_]{1,100}$' }) })
+
+/** An id or a name that a page ended with. */
+export const Cursor = Type.String({ maxLength: 100, pattern: '^[^\\u0000-\\u001f]*$' })
+
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.String({
+    pattern: '^[!-~]{1,255}$',
+    description: 'The same key with the same body is answered as before and does nothing; with another body it is 409.',
+  }),
+})
+
+/** Paging by cursor: `after` is the `next_after` of the page before. */
+export function pageQuery<After extends TSchema>(after: After, limitMax: number) {
+  return Type.Object(
+    {
+      after: Type.Optional(after),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limitMax, description: `Default ${limitMax}.` })),
+    },
+    { additionalProperties: false },
+  )
+}
+
+export function listOf<Item extends TSchema, Cursor extends TSchema>(item: Item, cursor: Cursor) {
+  return Type.Object({
+    object: Type.Literal('list'),
+    data: Type.Array(item),
+    has_more: Type.Boolean(),
+    next_after: Type.Union([cursor, Type.Null()]),
+  })
+}
+
+const projectMembers = {
+  object: Type.Literal('project'),
+  id: Type.String(),
+  name: Type.String(),
+  account: Type.String({ description: 'What receipts call its wallet.' }),
+  created_at: Time,
+}
+
+export const ProjectBody = Type.Object(projectMembers)
+
+export const WalletBody = Type.Object({
+  object: Type.Literal('wallet'),
+  account: Type.String(),
+  posted_nanousd: Money,
+  held_nanousd: Money,
+  available_nanousd: Money,
+  posted_flux: Flux,
+  held_flux: Flux,
+  available_flux: Flux,
+  frozen: Type.Boolean(),
+  last_seq: Type.Integer({ description: 'Calls numbered so far: receipts run from 1 to here without a gap.' }),
+  lots: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      kind: Type.Union(['paid', 'promo', 'subscription', 'admin'].map((kind) => Type.Literal(kind))),
+      priority: Type.Integer({ description: 'The lower burns first.' }),
+      rest_nanousd: Money,
+      expires_at: TimeOrNull,
+    }),
+  ),
+})
+
+export const ProjectWithWalletBody = Type.Object({ ...projectMembers, wallet: WalletBody })
+
+const keyMembers = {
+  object: Type.Literal('api_key'),
+  id: Type.String(),
+  project_id: Type.String(),
+  name: Type.String(),
+  hint: Type.String({ description: 'The last four characters of the secret.' }),
+  created_at: Time,
+  expires_at: TimeOrNull,
+  revoked_at: TimeOrNull,
+}
+
+export const KeyBody = Type.Object(keyMembers)
+
+export const NewKeyBody = Type.Object({
+  ...keyMembers,
+  secret: Type.String({ description: 'Shown here and never again.' }),
+})
+
+export const GrantBody = Type.Object({
+  object: Type.Literal('grant'),
+  id: Type.String(),
+  project_id: Type.String(),
+  amount_nanousd: Money,
+  reason: Type.String(),
+  actor: Type.String(),
+  expires_at: TimeOrNull,
+  created_at: Time,
+})
+
+export const RefundBody = Type.Object({
+  object: Type.Literal('refund'),
+  id: Type.String(),
+  receipt_id: Type.String(),
+  amount_nanousd: Money,
+  reason: Type.String(),
+  actor: Type.String(),
+  created_at: Time,
+})
+
+export const AuditBody = Type.Object({
+  object: Type.Literal('ledger_audit'),
+  ok: Type.Boolean(),
+  checked_at: Time,
+  invariants: Type.Array(
+    Type.Object({ name: Type.String(), checked: Type.Integer(), bad: Type.Integer({ description: 'Always 0.' }) }),
+  ),
+})
+
+export const BundleBody = Type.Object(
+  { receipt: Type.Object({}, { additionalProperties: true }), batch: Type.Object({}, { additionalProperties: true }) },
+  { description: 'Everything that is needed to verify the receipt offline, but for the public keys.' },
+)
+
+export const ErrorBody = Type.Object(
+  {
+    error: Type.Object({
+      message: Type.String(),
+      type: Type.String(),
+      param: Type.Union([Type.String(), Type.Null()]),
+      code: Type.Union([Type.String(), Type.Null()]),
+    }),
+  },
+  { description: 'The codes are listed in docs/errors.md.' },
+)
+
+/** The answers of a route: its own and the errors it can give. */
+export function answers(own: Record<number, TSchema>, ...errors: number[]) {
+  return { ...own, ...Object.fromEntries(errors.map((status) => [status, ErrorBody])) }
+}
