@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createPool } from '#db/pool.ts'
+import { createKeyring } from '#domain/keyring.ts'
+import { createKeys, KEY_CHANNEL, PinnedKeyError } from '#domain/keys.ts'
+import { createProjects } from '#domain/projects.ts'
+import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
+
+const LISTENER = `application_name = 'fluxgate' and query ilike 'listen%'`
+
+let database: TestDatabase
+let projectId: string
+let keys: ReturnType<typeof createKeys>
+
+before(async () => {
+  database = await createTestDatabase()
+  const { db } = database
+  projectId = (await createProjects({ db }).create({ name: 'keyring' })).id
+  keys = createKeys({ db })
+})
+after(() => database.close())
+
+async function until(what: string, check: () => Promise<boolean> | boolean, msMax = 5_000): Promise<number> {
+  const startedAt = performance.now()
+  while (!(await check())) {
+    assert(performance.now() - startedAt < msMax, `${what} within ${msMax} ms`)
+    await delay(5)
+  }
+  return performance.now() - startedAt
+}
+
+// Keys are made before the keyring listens, where a test looks at what it remembers: the news of a new key clears that.
+
+/** Counts the questions that reach the database. */
+function counting() {
+  const pool = createPool({ connection: database.connection, poolMax: 4 }, () => undefined)
+  let count = 0
+  const query = pool.query.bind(pool)
+  pool.query = ((...args: Parameters<typeof query>) => {
+    count += 1
+    return query(...args)
+  }) as typeof pool.query
+  return { pool, count: () => count }
+}
+
+const accepts = async (keyring: ReturnType<typeof createKeyring>, secret: string) =>
+  keyring.authenticate(secret).then(
+    () => true,
+    (error) => {
+      assert.equal(error.code, 'invalid_api_key')
+      return false
+    },
+  )
+
+test('a key is known by its secret; what it charges comes with it', async () => {
+  const { key, secret } = await keys.create({ projectId, name: 'one' })
+  const keyring = createKeyring({ db: database.db })
+  await keyring.listening()
+  assert.match(secret, /^fg_key_[a-z2-7]{40}$/)
+  assert.equal(keyring.peek(secret), undefined, 'nothing is known before the first check')
+
+  const found = await keyring.authenticate(secret)
+
+  assert.equal(found.keyId, key.id)
+  assert.equal(found.projectId, projectId)
+  assert.equal(typeof found.walletId, 'bigint')
+  assert.match(found.account, /^acc_[0-9a-f]{32}$/)
+  assert.equal(keyring.peek(secret), found)
+  await keyring.close()
+})
+
+for (const [name, secret] of [
+  ['an unknown secret', 'fg_key_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'],
+  ['an empty one', ''],
+  ['one with spaces', 'fg key'],
+  ['one of 100,000 characters', 'a'.repeat(100_000)],
+  ['one with a line feed', 'abc\n'],
+] as const) {
+  test(`${name} is invalid`, async () => {
+    const keyring = createKeyring({ db: database.db })
+    assert.equal(await accepts(keyring, secret), false)
+    await keyring.close()
+  })
+}
+
+test('only the hash of a secret is stored', async () => {
+  const { key, secret } = await keys.create({ projectId, name: 'hashed' })
+  const { rows } = await database.db.query('select * from api_key where id = $1', [key.id])
+  assert(!JSON.stringify(rows).includes(secret.slice(0, 40)))
+  assert.equal(rows[0].hint, secret.slice(-4))
+})
+
+test('a stampede asks the database once, for a key and for a guess', async () => {
+  const { pool, count } = counting()
+  const { secret } = await keys.create({ projectId, name: 'stampede' })
+  const keyring = createKeyring({ db: pool })
+  await keyring.listening()
+  await Promise.all(Array.from({ length: 200 }, () => keyring.authenticate(secret)))
+  assert.equal(count(), 1)
+  await Promise.all(Array.from({ length: 200 }, () => accepts(keyring, 'guess')))
+  await accepts(keyring, 'guess')
+  assert.equal(count(), 2)
+  await keyring.close()
+  await pool.end()
+})
+
+test('a revoked key is refused everywhere within a second', async () => {
+  const one = createKeyring({ db: database.db, ttlMs: 60_000 })
+  const other = createKeyring({ db: database.db, ttlMs: 60_000 })
+  await Promise.all([one.listening(), other.listening()])
+  const { key, secret } = await keys.create({ projectId, name: 'revoked' })
+  assert(await accepts(one, secret))
+  assert(await accepts(other, secret))
+
+  await keys.revoke(key.id)
+
+  for (const keyring of [one, other]) {
+    const tookMs = await until('refusal', async () => !(await accepts(keyring, secret)))
+    assert(tookMs < 1_000, `refused after ${tookMs} ms`)
+  }
+  await Promise.all([one.close(), other.close()])
+})
+
+test('a secret that was tried before it existed works as soon as it exists', async () => {
+  const keyring = createKeyring({ db: database.db, ttlMs: 60_000 })
+  await keyring.listening()
+  const secret = 'chosen-by-the-operator-0001'
+  assert.equal(await accepts(keyring, secret), false)
+  await keys.pin({ projectId, name: 'pinned', secret })
+  await until('acceptance', () => accepts(keyring, secret), 900)
+  await keyring.close()
+})
+
+test('a key stops at its expiry, not when the memory of it ends', async () => {
+  const { secret } = await keys.create({ projectId, name: 'short', expiresAt: new Date(Date.now() + 400) })
+  const keyring = createKeyring({ db: database.db, ttlMs: 60_000 })
+  await keyring.listening()
+  assert(await accepts(keyring, secret))
+  await until('expiry', () => keyring.peek(secret) === undefined, 1_000)
+  await until('refusal', async () => !(await accepts(keyring, secret)), 1_000)
+  await keyring.close()
+})
+
+test('after a broken listening connection nothing old is believed, and revocations are heard again', async () => {
+  let interruptions = 0
+  const keyring = createKeyring({ db: database.db, ttlMs: 60_000, onInterrupted: () => (interruptions += 1) })
+  await keyring.listening()
+  const { key, secret } = await keys.create({ projectId, name: 'reconnect' })
+  assert(await accepts(keyring, secret))
+
+  await database.db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and ${LISTENER}`,
+  )
+  await until('interruption', () => interruptions === 1)
+  assert.equal(keyring.peek(secret), undefined)
+
+  await until('a new listener', async () => {
+    const { rows } = await database.db.query(
+      `select 1 from pg_stat_activity where datname = current_database() and ${LISTENER}`,
+    )
+    return rows.length > 0
+  })
+  assert(await accepts(keyring, secret))
+  await keys.revoke(key.id)
+  await until('refusal', async () => !(await accepts(keyring, secret)), 1_000)
+  await keyring.close()
+})
+
+test('a database that is away is 503, never 401', async () => {
+  const away = createPool({ connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 1 }, () => undefined)
+  const keyring = createKeyring({ db: away })
+  await assert.rejects(keyring.authenticate('fg_key_unknown'), { code: 'ledger_unavailable', status: 503 })
+  await keyring.close()
+  await away.end()
+})
+
+test('a flood of guesses does not push out the keys in use', async () => {
+  const { secret } = await keys.create({ projectId, name: 'flood' })
+  const keyring = createKeyring({ db: database.db, entriesMax: 2 })
+  await keyring.listening()
+  await keyring.authenticate(secret)
+  for (let n = 0; n < 10; n += 1) await accepts(keyring, `guess-${n}`)
+  assert(keyring.peek(secret) !== undefined)
+  await keyring.close()
+})
+
+test('a change that comes while a key is being read is not overlooked', async () => {
+  const keyring = createKeyring({ db: database.db, ttlMs: 60_000 })
+  await keyring.listening()
+  const { key, secret } = await keys.create({ projectId, name: 'overtaken' })
+  const blocker = await database.db.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table api_key in access exclusive mode')
+  const reading = keyring.authenticate(secret)
+  // The notification overtakes the answer, as it may when a revocation commits in between.
+  await database.db.query('select pg_notify($1, encode(sha256($2), $3))', [KEY_CHANNEL, Buffer.from(secret), 'hex'])
+  await delay(50)
+  await blocker.query('commit')
+  blocker.release()
+  assert.equal((await reading).keyId, key.id)
+  await until('the answer is used once and not kept', () => keyring.peek(secret) === undefined)
+  await keyring.close()
+})
+
+test('a pinned key is made once and refused when it cannot be what it was', async () => {
+  const { db } = database
+  const secret = 'pinned-for-the-scripts-0002'
+  const first = await keys.pin({ projectId, name: 'pinned', secret })
+  const again = await keys.pin({ projectId, name: 'pinned', secret })
+  assert.equal(again.id, first.id)
+  const other = await createProjects({ db }).create({ name: 'other' })
+  await assert.rejects(keys.pin({ projectId: other.id, name: 'pinned', secret }), /belongs to another project/)
+  await keys.revoke(first.id)
+  await assert.rejects(keys.pin({ projectId, name: 'pinned', secret }), /was revoked/)
+  await assert.rejects(keys.pin({ projectId, name: 'pinned', secret: 'x'.repeat(23) }), PinnedKeyError)
+  await assert.rejects(keys.pin({ projectId, name: 'pinned', secret: `${'x'.repeat(30)} y` }), PinnedKeyError)
+})
+
+test('twenty processes that pin the same key get the same key', async () => {
+  const secret = 'pinned-at-the-same-time-0003'
+  const pinned = await Promise.all(Array.from({ length: 20 }, () => keys.pin({ projectId, name: 'race', secret })))
+  assert.equal(new Set(pinned.map((key) => key.id)).size, 1)
+})
+
+test('a database that says nothing is 503 as well, in bounded time', async () => {
+  const { secret } = await keys.create({ projectId, name: 'silent' })
+  const keyring = createKeyring({ db: database.db, loadMsMax: 200 })
+  await keyring.listening()
+  const blocker = await database.db.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table api_key in access exclusive mode')
+  await assert.rejects(keyring.authenticate(secret), { code: 'ledger_unavailable', status: 503 })
+  await blocker.query('rollback')
+  blocker.release()
+  assert(await accepts(keyring, secret))
+  await keyring.close()
+})

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type pg from 'pg'
+import { leafHash } from '#billing/merkle.ts'
+import { type AuditReport, auditLedger } from '#domain/audit.ts'
+import { createRefunds } from '#domain/refunds.ts'
+import { settlement } from '#domain/settlement.ts'
+import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
+import { claimTestSlot } from '#test/support/slot.ts'
+import { contextOf, openTestLedger, openTestWallet, reserveOp, settleOp, type TestWallet } from './test-books.ts'
+
+// An audit that has never failed proves nothing: every rule is broken once, by hand, in a transaction that is rolled back.
+
+let database: TestDatabase
+let wallet: TestWallet
+let settled: string
+
+before(async () => {
+  database = await createTestDatabase()
+  const slot = await claimTestSlot(database.db)
+  const { ledger } = await openTestLedger(database, slot)
+  wallet = await openTestWallet(database.db, slot.current().slot, 10_000n)
+  const other = await openTestWallet(database.db, slot.current().slot, 10_000n)
+  for (const owner of [wallet, wallet, other]) {
+    const op = reserveOp(owner, 500n)
+    const { seq } = await ledger.reserve(op)
+    await ledger.settle(settleOp(owner, { requestId: op.requestId, seq: seq ?? 0n, held: 500n }, 300n))
+    if (owner === wallet) settled = op.requestId
+  }
+  await ledger.reserve(reserveOp(wallet, 40n))
+  const refunds = createRefunds({ db: database.db, slot })
+  await refunds.refund({ requestId: settled, amountNanos: 100n, reason: 'test', actor: 'test', idempotencyKey: 'one' })
+  await ledger.close()
+})
+after(() => database.close())
+
+test('books that only the ledger has written are in order', async () => {
+  const report = await auditLedger(database.db)
+  assert.deepEqual(broken(report), {})
+  assert.equal(report.ok, true)
+  for (const { name, checked } of report.invariants) assert(checked > 0, `${name} looked at nothing`)
+})
+
+function broken(report: AuditReport): Record<string, number> {
+  return Object.fromEntries(report.invariants.flatMap(({ name, bad }) => (bad > 0 ? [[name, bad]] : [])))
+}
+
+const guarded = ['wallet', 'account', 'transfer', 'request_log', 'receipt_batch', 'adjustment']
+
+/** What the audit would say if this were done to the books. Their guards look away meanwhile. */
+async function afterDamage(sql: string, values: unknown[]): Promise<Record<string, number>> {
+  const client = await database.db.connect()
+  try {
+    await client.query('begin')
+    for (const table of guarded) await client.query(`alter table ${table} disable trigger user`)
+    const { rowCount } = await client.query(sql, values)
+    assert(rowCount !== null && rowCount > 0, 'the damage was done')
+    // The audit's own transaction would end this one.
+    const inside = {
+      query: (text: string) => (/^(begin|commit|set)/.test(text) ? Promise.resolve({ rows: [] }) : client.query(text)),
+      release: () => undefined,
+    }
+    return broken(await auditLedger({ connect: async () => inside } as unknown as pg.Pool))
+  } finally {
+    await client.query('rollback')
+    client.release()
+  }
+}
+
+const rules: [rule: string, sql: string, values?: () => unknown[]][] = [
+  ['the sum of debits is the sum of credits, per asset', 'update account set credits = credits + 1 where kind = 2'],
+  ['the counters of an account are the sums of its transfers', 'update account set debits = debits + 1 where kind = 2'],
+  ['what a wallet has posted is the sum of its lots', 'update wallet set posted = posted + 1'],
+  ['what a wallet holds is the sum of its open holds', 'update hold set amount = amount + 1'],
+  ['what a wallet holds is the sum of its open holds', 'delete from hold'],
+  [
+    'call numbers 1 to n of a wallet are each one open hold or one record',
+    'update wallet set seq = seq + 1 where id = $1',
+    () => [wallet.id],
+  ],
+  [
+    'call numbers 1 to n of a wallet are each one open hold or one record',
+    'update request_log set seq = 77 where request_id = $1',
+    () => [settled],
+  ],
+  [
+    'call numbers 1 to n of a wallet are each one open hold or one record',
+    'update request_log set wallet_id = 999 where request_id = $1',
+    () => [settled],
+  ],
+  ['no call is both open and settled', 'update hold set request_id = $1', () => [settled]],
+  [
+    'what a call was charged is the sum of its charge transfers',
+    'update request_log set charged = charged + 1 where request_id = $1',
+    () => [settled],
+  ],
+  [
+    'charges are taken from lots of the wallet that made the call',
+    `update transfer set debit = (select id from account where kind = 1 and wallet_id <> $2 limit 1)
+     where ref = $1 and code = 10`,
+    () => [settled, wallet.id],
+  ],
+  ['every charge transfer has its record', 'delete from request_log where request_id = $1', () => [settled]],
+  ['refunds are never more than was charged', 'update transfer set amount = 301 where reverses = $1', () => [settled]],
+  ['every grant and refund says why', `delete from adjustment where kind = 'refund'`],
+  ['every grant and refund says why', 'update adjustment set amount = amount + 1'],
+  [
+    'every grant and refund says why',
+    `insert into adjustment (ref, kind, wallet_id, amount, reason, actor, body_hash)
+     values (gen_random_uuid(), 'grant', $1, 5, 'never given', 'test', sha256('x'))`,
+    () => [wallet.id],
+  ],
+  [
+    'a receipt says what its record says',
+    `update request_log set receipt = replace(receipt, '"charged_nanousd":"300"', '"charged_nanousd":"301"')`,
+  ],
+  [
+    'a receipt says what its record says',
+    `update request_log set alias_name = 'another' where request_id = $1`,
+    () => [settled],
+  ],
+  ['a receipt is the leaf that its batch signed', `update request_log set receipt = receipt || ' '`],
+  [
+    'a receipt is the leaf that its batch signed',
+    'update receipt_batch set leaves = $1',
+    () => [leafHash('another receipt')],
+  ],
+  ['a batch has one record for each leaf', 'update receipt_batch set leaves = leaves || leaves'],
+  ['every batch was signed with a key that was published', `update receipt_batch set key_id = 'rk_0000000000000000'`],
+  ['provider costs are posted once per batch', 'update request_log set cost = cost + 1'],
+  ['provider costs are posted once per batch', 'update transfer set amount = amount + 1 where code = 20'],
+  [
+    'provider costs are posted once per batch',
+    `insert into transfer (ref, leg, code, debit, credit, asset, amount)
+     select gen_random_uuid(), 1, 20, debit, credit, asset, amount from transfer where code = 20 limit 1`,
+  ],
+  ['the roll-up is the sum of the records', 'update usage_15m set calls = calls + 1'],
+  ['the roll-up is the sum of the records', 'delete from usage_15m'],
+]
+
+for (const [index, [rule, sql, values]] of rules.entries()) {
+  test(`the audit notices when it is broken that ${rule} (${index + 1})`, async () => {
+    const found = await afterDamage(sql, values?.() ?? [])
+    assert(Object.hasOwn(found, rule), `found only ${JSON.stringify(found)}`)
+  })
+}
+
+test('every rule that data can break at all is broken by one of these', async () => {
+  const { invariants } = await auditLedger(database.db)
+  // Their constraints hold even while triggers look away.
+  const unbreakable = ['a wallet never spends below zero', 'a lot with money left is open']
+  const tried = new Set([...rules.map(([rule]) => rule), ...unbreakable])
+  assert.deepEqual(
+    invariants.map(({ name }) => name).filter((name) => !tried.has(name)),
+    [],
+  )
+})
+
+test('a provider may call its model whatever JSON can spell', async (t) => {
+  const slot = await claimTestSlot(database.db)
+  const { ledger } = await openTestLedger(database, slot)
+  t.after(() => ledger.close())
+  const strange = reserveOp(wallet, 10n)
+  const { seq } = await ledger.reserve(strange)
+  const call = {
+    requestId: strange.requestId,
+    walletId: wallet.id,
+    seq: seq ?? 0n,
+    held: 10n,
+    context: contextOf(wallet),
+  }
+  const end = { outcome: 'complete', usage: { output: 3 }, usageSource: 'counted', target: 0, attempts: 1 } as const
+  const names = { modelUsed: 'a\0\0b\\\0"c\\', upstreamId: '\\u0000' }
+  await ledger.settle(settlement(call, { ...end, ...names }, { log: 'test/1', nowMs: Date.now() }))
+  assert.deepEqual(broken(await auditLedger(database.db)), {})
+})

@@ -1,0 +1,27 @@
+import type { ReceiptSigner } from '#adapters/receipt-signer.ts'
+import { batchStatement } from '#billing/batch.ts'
+import { inclusionPath, leafHash, merkleRoot } from '#billing/merkle.ts'
+import { canonicalJson } from '#lib/canonical-json.ts'
+
+/** A bundle whose receipt need not be well-formed: forgers can sign too. */
+export interface LooseBundle {
+  receipt: Record<string, unknown>
+  batch: { id: string; key_id: string; n: number; path: string[]; pos: number; root: string; sig: string }
+}
+
+/** Signs receipts as one batch, in their order, whatever they say. */
+export function sealBatch(id: string, receipts: readonly object[], signer: ReceiptSigner): LooseBundle[] {
+  const leaves = receipts.map((receipt) => leafHash(canonicalJson(receipt)))
+  const root = merkleRoot(leaves).toString('base64')
+  const sig = signer.sign(batchStatement({ id, n: leaves.length, root })).toString('base64')
+  return receipts.map((receipt, pos) => {
+    const path = inclusionPath(leaves, pos).map((node) => node.toString('base64'))
+    return { receipt: { ...receipt }, batch: { id, key_id: signer.keyId, n: leaves.length, path, pos, root, sig } }
+  })
+}
+
+export function sealOne(receipt: object, signer: ReceiptSigner): LooseBundle {
+  const [bundle] = sealBatch('0193a5f0-0000-7000-8000-000000000001', [receipt], signer)
+  if (bundle === undefined) throw new Error('a batch of one has one bundle')
+  return bundle
+}

@@ -1,0 +1,185 @@
+import nodeAssert from 'node:assert/strict'
+import { Compile } from 'typebox/schema'
+import { createPool, type Db } from '#db/pool.ts'
+import { auditLedger } from '#domain/audit.ts'
+import { createGrants } from '#domain/grants.ts'
+import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
+import { createKeys } from '#domain/keys.ts'
+import { createProjects } from '#domain/projects.ts'
+import { publicReceiptKeys } from '#domain/receipt-keys.ts'
+import { createReceiptLog } from '#domain/receipt-log.ts'
+import { createRefunds } from '#domain/refunds.ts'
+import { createWallets } from '#domain/wallets.ts'
+import { Secret } from '#lib/secret.ts'
+import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { createLogSink } from '#test/support/log-sink.ts'
+import { claimTestSlot } from '#test/support/slot.ts'
+import { createTestTill } from '#test/support/till.ts'
+
+export const ADMIN_KEY = 'the-admin-key-of-the-tests'
+
+interface CallOptions {
+  /** Sent as a bearer token; the admin key unless said otherwise, nothing when null. */
+  key?: string | null
+  body?: unknown
+  headers?: Record<string, string>
+}
+
+export interface Answer {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  text: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies that the schema check has already read.
+  body: any
+}
+
+/**
+ * The whole application on a real database, called without a network. Every answer is checked against the OpenAPI
+ * document: an undocumented status or field fails the test that met it.
+ */
+export async function createTestApi() {
+  const database = await createTestDatabase()
+  const slot = await claimTestSlot(database.db)
+  const till = await createTestTill({ database, slot })
+  const sink = createLogSink()
+  const { app, keyring, deps } = buildApp(database.db, slot, sink.log)
+
+  // The same application in front of a database that is not there.
+  const nowhere = createPool(
+    { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
+    () => undefined,
+  )
+  const away = buildApp(nowhere, slot, sink.log)
+
+  await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
+  const documented = describeAnswers(app.swagger())
+  const seen = new Set<string>()
+
+  async function callOn(target: typeof app, line: string, options: CallOptions): Promise<Answer> {
+    const [method = '', url = ''] = line.split(' ')
+    const { key = ADMIN_KEY, body, headers = {} } = options
+    const response = await target.inject({
+      method: method as 'GET',
+      url,
+      headers: {
+        ...(key !== null && { authorization: `Bearer ${key}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const { statusCode: status, body: text } = response
+    nodeAssert.match(String(response.headers['x-request-id']), /^req_[0-9a-f]{12}7[0-9a-f]{19}$/)
+    const isJson = String(response.headers['content-type']).startsWith('application/json')
+    const answer = { status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined }
+    const route = documented.find(url)
+    if (route !== undefined && status !== 405) {
+      seen.add(`${method} ${route} ${status}`)
+      documented.check(`${method} ${route}`, answer)
+    }
+    return answer
+  }
+
+  return {
+    app,
+    database,
+    deps,
+    till,
+    log: sink,
+    documented,
+    call: (line: string, options: CallOptions = {}): Promise<Answer> => callOn(app, line, options),
+    /** The same call while the database is away. */
+    callAway: (line: string, options: CallOptions = {}): Promise<Answer> => callOn(away.app, line, options),
+
+    /** A project with a key and, when asked for, some money. */
+    async openProject(name: string, nanos = 0n): Promise<AuthenticatedKey & { secret: string }> {
+      const project = await deps.projects.create({ name })
+      const { key, secret } = await deps.keys.create({ projectId: project.id, name })
+      if (nanos > 0n)
+        await deps.grants.grant({
+          projectId: project.id,
+          amountNanos: nanos,
+          reason: 'a test',
+          actor: 'test',
+          idempotencyKey: 'open',
+        })
+      return { keyId: key.id, projectId: project.id, walletId: project.walletId, account: project.account, secret }
+    },
+
+    /** Fails unless the calls so far have met every documented status of these routes, as in `GET /v1/wallet`. */
+    expectEveryStatus(...routes: string[]): void {
+      const missing = routes.flatMap((route) =>
+        documented.statuses(route).flatMap((status) => (seen.has(`${route} ${status}`) ? [] : [`${route} ${status}`])),
+      )
+      nodeAssert.deepEqual(missing, [], 'documented and never met')
+    },
+
+    async close(): Promise<void> {
+      const report = await auditLedger(database.db)
+      await Promise.all([app.close(), away.app.close(), keyring.close(), away.keyring.close(), till.close()])
+      await Promise.all([nowhere.end(), database.close()])
+      nodeAssert(report.ok, 'the books balance after the tests')
+    },
+  }
+}
+
+export type TestApi = Awaited<ReturnType<typeof createTestApi>>
+
+function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
+  const keyring = createKeyring({ db })
+  const deps: HttpAppDeps = {
+    projects: createProjects({ db }),
+    keys: createKeys({ db }),
+    keyring,
+    grants: createGrants({ db, slot }),
+    refunds: createRefunds({ db, slot }),
+    wallets: createWallets({ db }),
+    receiptLog: createReceiptLog({ db }),
+    receiptKeys: () => publicReceiptKeys(db),
+    audit: () => auditLedger(db),
+    readiness: () =>
+      db.query('select 1').then(
+        () => ({ ok: true, checks: { database: 'ok' } }),
+        () => ({ ok: false, checks: { database: 'away' } }),
+      ),
+    metrics: { contentType: 'text/plain; version=0.0.4', metrics: async () => 'fluxgate_up 1\n' },
+    adminKey: new Secret(ADMIN_KEY),
+    fluxNanousd: 1_000_000n,
+    version: '0.0.0-test',
+    log,
+  }
+  return { app: createHttpApp(deps), keyring, deps }
+}
+
+interface Operation {
+  responses: Record<string, { content?: Record<string, { schema?: object }> }>
+}
+
+/** What the OpenAPI document promises of each route. */
+function describeAnswers(document: object) {
+  const paths = Reflect.get(document, 'paths') as Record<string, Record<string, Operation>>
+  const patterns = Object.keys(paths).map(
+    (path) => [path, new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`)] as const,
+  )
+  const operationOf = (route: string) => {
+    const [method = '', path = ''] = route.split(' ')
+    return paths[path]?.[method.toLowerCase()]
+  }
+  return {
+    paths,
+    find(url: string): string | undefined {
+      const [path = ''] = url.split('?')
+      return patterns.find(([, pattern]) => pattern.test(path))?.[0]
+    },
+    statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),
+    check(route: string, answer: Answer): void {
+      const response = operationOf(route)?.responses[answer.status]
+      nodeAssert(response !== undefined, `${route} may answer ${answer.status}: ${answer.text}`)
+      const schema = response.content?.['application/json']?.schema
+      if (schema === undefined) return
+      const [valid, errors] = Compile(schema).Errors(answer.body)
+      nodeAssert(valid, `${route} ${answer.status}: ${JSON.stringify(errors)} in ${answer.text}`)
+    },
+  }
+}
