@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeChunk, encodeUsage, parseWholeAnswer } from './openai-answer.ts'
+import { encodeUsage, parseWholeAnswer } from './openai-answer.ts'
 import { decodeOpenaiUsage } from './openai-usage.ts'
 
 const message = { role: 'assistant', content: 'hi' }
@@ -46,12 +46,4 @@ test('usage that we write is read back as the same', () => {
     { input: 7, output: 3, audio_input: 2, audio_output: 1 },
   ])
     assert.deepEqual(decodeOpenaiUsage(encodeUsage(usage)), { outcome: 'usage', usage })
-})
-
-test('a chunk of ours is one frame with the identity of its answer', () => {
-  const frame = encodeChunk({ id: 'a', model: 'm', created: 1 }, { choices: [], usage: null })
-  assert.equal(
-    frame,
-    'data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":null}\n\n',
-  )
 })

@@ -1,17 +1,10 @@
 import type { Usage } from '#billing/usage.ts'
 import { completionTokens, promptTokens } from '#billing/usage.ts'
-import { type AnswerIdentity, answerIdentity, generatedText } from './openai-chunk.ts'
-
-/** What the gateway must know of a whole answer. */
-export interface WholeAnswer {
-  identity: AnswerIdentity
-  usage: unknown
-  /** Everything that the model generated, for counting. */
-  text: string
-}
+import { answerIdentity, generatedText } from './openai-chunk.ts'
+import type { WholeFacts } from './protocol.ts'
 
 /** Reads a whole chat answer, or what makes it a failure in spite of its status. */
-export function parseWholeAnswer(body: string): WholeAnswer | { fault: 'malformed' | 'error_in_200' | 'empty' } {
+export function parseWholeAnswer(body: string): WholeFacts {
   let value: unknown
   try {
     value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
@@ -43,17 +36,6 @@ export function encodeUsage(usage: Usage): Record<string, unknown> {
     completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0, audio_tokens: usage.audio_output ?? 0 },
   }
 }
-
-/** A chunk of ours in a provider's stream, under the identity of its answer. */
-export function encodeChunk(
-  identity: { id: string; model: string; created: number },
-  rest: Record<string, unknown>,
-): string {
-  const { id, model, created } = identity
-  return `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...rest })}\n\n`
-}
-
-export const DONE_FRAME = 'data: [DONE]\n\n'
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

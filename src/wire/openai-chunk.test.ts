@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { answerIdentity, type ChunkFacts, decodeRawText, inspectFrame } from './openai-chunk.ts'
+import { answerIdentity, decodeRawText, inspectFrame } from './openai-chunk.ts'
+import type { FrameFacts } from './protocol.ts'
 
-function inspect(data: string, parse = false, shape = { head: '', tail: '' }): ChunkFacts {
+function inspect(data: string, parse = false, shape = { head: '', tail: '' }): FrameFacts {
   const frame = Buffer.from(`data: ${data}\n\n`)
   return inspectFrame(frame, 0, frame.length, shape, parse)
 }
 
 /** Facts with the text decoded and without the identity, which only parsed frames have. */
-function comparable(facts: ChunkFacts) {
+function comparable(facts: FrameFacts) {
   if (facts.kind !== 'chunk') return facts
   const { identity: _, content: __, ...rest } = facts
   return { ...rest, text: decodeRawText(facts.text) }
@@ -159,7 +160,7 @@ test('raw text of pieces that were cut anywhere decodes to what was written', ()
   )
 })
 
-const cases: [name: string, data: string, kind: ChunkFacts['kind']][] = [
+const cases: [name: string, data: string, kind: FrameFacts['kind']][] = [
   ['the end mark', '[DONE]', 'done'],
   ['an error', '{"error":{"message":"no"}}', 'error'],
   ['an error beside choices', '{"choices":[],"error":{"code":502,"message":"no"}}', 'error'],

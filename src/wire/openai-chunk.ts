@@ -1,31 +1,10 @@
+import type { AnswerIdentity, FrameFacts } from './protocol.ts'
 import { frameData } from './sse-frames.ts'
 
-/** What the relay must know of one frame of a chat stream. Strings of `text` are raw JSON text, bytes as Latin-1. */
-export type ChunkFacts =
-  | { kind: 'silent' } // A comment or a frame without data.
-  | { kind: 'done' }
-  | { kind: 'error'; error: unknown }
-  | { kind: 'malformed' }
-  | {
-      kind: 'chunk'
-      /** Text that the model generated, as it stands in the JSON; empty for role, finish and usage chunks. */
-      text: string
-      /** Whether it carries anything that was generated, also what is no text: sound, a picture, the id of a tool call. */
-      content: boolean
-      /** The choices that end with this chunk, by index. */
-      finished: readonly number[]
-      /** The usage object, where the chunk carries one. */
-      usage: unknown
-      /** A chunk without choices: OpenAI's usage chunk. */
-      bare: boolean
-      /** Only read where the frame was parsed. */
-      identity?: AnswerIdentity
-    }
-
 const NONE: readonly number[] = []
-const SILENT: ChunkFacts = { kind: 'silent' }
-const DONE: ChunkFacts = { kind: 'done' }
-const MALFORMED: ChunkFacts = { kind: 'malformed' }
+const SILENT: FrameFacts = { kind: 'silent' }
+const DONE: FrameFacts = { kind: 'done', frame: false }
+const MALFORMED: FrameFacts = { kind: 'malformed' }
 
 /** What stands around the content of a plain chunk: mostly the same for all chunks of an answer. */
 export interface ChunkShape {
@@ -38,7 +17,7 @@ export interface ChunkShape {
  * of a stream, and parsing each would be the largest cost of relaying it. Anything else is parsed, and with `parse` all.
  * `shape` belongs to one stream and remembers its last plain chunk.
  */
-export function inspectFrame(buffer: Buffer, start: number, end: number, shape: ChunkShape, parse = false): ChunkFacts {
+export function inspectFrame(buffer: Buffer, start: number, end: number, shape: ChunkShape, parse = false): FrameFacts {
   const data = frameData(buffer.toString('latin1', start, end))
   if (data === undefined || data === '') return SILENT
   if (!parse) {
@@ -51,7 +30,7 @@ export function inspectFrame(buffer: Buffer, start: number, end: number, shape: 
 }
 
 /** Reads the data of one frame by parsing it. */
-function inspectData(data: string): ChunkFacts {
+function inspectData(data: string): FrameFacts {
   let value: unknown
   try {
     value = JSON.parse(data)
@@ -83,12 +62,6 @@ function inspectData(data: string): ChunkFacts {
     bare: choices.length === 0,
     identity: answerIdentity(value),
   }
-}
-
-/** What a provider calls its answer. */
-export interface AnswerIdentity {
-  id?: string
-  model?: string
 }
 
 const NAME_CHARS_MAX = 255
@@ -134,7 +107,7 @@ function hasContent(delta: unknown): boolean {
   return false
 }
 
-/** Undoes what the raw pieces of ChunkFacts.text are: JSON escapes and Latin-1 bytes. */
+/** Undoes what the raw pieces of FrameFacts.text are: JSON escapes and Latin-1 bytes. */
 export function decodeRawText(raw: string): string {
   const utf8 = Buffer.from(raw, 'latin1').toString('utf8')
   try {
@@ -188,7 +161,7 @@ function isEscaped(text: string, at: number): boolean {
   return slashes % 2 === 1
 }
 
-function bareUsage(usage: unknown): ChunkFacts {
+function bareUsage(usage: unknown): FrameFacts {
   return { kind: 'chunk', text: '', content: false, finished: NONE, usage, bare: true }
 }
 

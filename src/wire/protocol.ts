@@ -1,3 +1,4 @@
+import type { Usage } from '#billing/usage.ts'
 import type { AnswerEvent, TextProtocol } from './neutral.ts'
 
 /** What clients may speak to the gateway, and a target to its provider. */
@@ -39,8 +40,8 @@ export interface CutEnd {
   fallback: { id: string; model: string }
   created: number
   choices: number
-  /** In the client's own terms, where it asked for usage or its protocol always tells it. */
-  usage: { promptTokens: number; completionTokens: number } | undefined
+  /** What the call is charged for, where it is known. */
+  usage: Usage | undefined
 }
 
 /** What a client is told of an error inside a stream. */
@@ -71,6 +72,8 @@ export interface StreamFormat extends StreamVoice {
 /** Reads a provider's stream for translation. `data` is the frame's data, never a comment. Throws WireError. */
 export interface EventDecoder {
   decode(data: string): AnswerEvent[]
+  /** The stream has ended as its protocol says: what was waiting for that. Asking again gives nothing. */
+  end(): AnswerEvent[]
 }
 
 /** Writes a translated stream for a client. */
