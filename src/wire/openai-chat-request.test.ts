@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isProblem, parseChatRequest } from './openai-chat-request.ts'
+import { parseChatRequest } from './openai-chat-request.ts'
+import { isProblem } from './text-request.ts'
 
 const user = { role: 'user', content: 'hello' }
 const plain = { model: 'sim/echo', messages: [user] }

@@ -1,34 +1,13 @@
-import { type Member, topLevelMembers } from '#lib/json-members.ts'
-import { type Attachments, measureAttachments } from './count-tokens.ts'
+import { topLevelMembers } from '#lib/json-members.ts'
+import { countPrompt, measureAttachments } from './count-tokens.ts'
+import type { RequestProblem, TextRequest } from './text-request.ts'
 
-/** Why a body is refused: `path` says where, as in `messages[2].content`. */
-export interface RequestProblem {
-  path: string
-  message: string
-}
-
-/** What the gateway must know of a chat request; everything else passes through untouched. */
-export interface ChatRequest {
-  /** The body as it came, and where its top-level members stand. */
-  text: string
-  members: Map<string, Member>
-  model: string
-  stream: boolean
-  /** Whether the client asked for the usage chunk itself. */
-  includeUsage: boolean
-  streamOptions: Record<string, unknown>
-  /** The caller's own limit on the answer, in tokens. */
-  maxTokens: number | undefined
-  /** The members that say so: where both stand, they say the same. */
+/** What the gateway must know of a chat request. */
+export interface ChatRequest extends TextRequest {
+  protocol: 'chat'
   maxTokensMembers: readonly (typeof limitNames)[number][]
-  /** Answers asked for. */
-  choices: number
-  messages: unknown[]
-  /** Beside the messages, these are part of the prompt. */
-  prompt: { tools?: unknown; functions?: unknown; response_format?: unknown }
-  attachments: Attachments
-  audioOutput: boolean
 }
+
 
 const MODEL_CHARS_MAX = 255
 const MESSAGES_MAX = 10_000
@@ -92,8 +71,10 @@ export function parseChatRequest(text: string): ChatRequest | RequestProblem {
   }
 
   return {
+    protocol: 'chat',
     text,
     members,
+    body,
     model,
     stream,
     includeUsage,
@@ -101,15 +82,13 @@ export function parseChatRequest(text: string): ChatRequest | RequestProblem {
     maxTokens: maxTokensMembers.map((name) => Number(body[name]))[0],
     maxTokensMembers,
     choices,
-    messages,
-    prompt: { tools: body.tools, functions: body.functions, response_format: body.response_format },
     attachments: measureAttachments(messages),
     audioOutput: Array.isArray(body.modalities) && body.modalities.includes('audio'),
+    countPrompt() {
+      const { tools, functions, response_format } = body
+      return countPrompt({ messages, tools, functions, response_format })
+    },
   }
-}
-
-export function isProblem(request: ChatRequest | RequestProblem): request is RequestProblem {
-  return 'path' in request
 }
 
 const SEARCHES = 'is not supported: searches are billed apart from tokens'
