@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { decodeBase64 } from '#lib/base64.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
 
@@ -19,6 +20,10 @@ export const settings = {
   RECEIPT_SIGNING_KEY: secret(
     'Ed25519 seed that signs receipts, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
+  LLM_ROUTER_MASTER_KEY: masterKey(
+    'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
+  ),
+  LLM_ROUTER_MASTER_KEY_PREVIOUS: masterKey('Opens what was sealed before the last rotation: docs/credentials.md.'),
   RECEIPT_LOG_ORIGIN: text('Name of the receipt log, stated on every receipt.', 'fluxgate.local/1'),
   WELCOME_GRANT_USD: optional({
     description: 'Dollars that the project `default` starts with. 5 on the embedded database, 0 with DATABASE_URL.',
@@ -54,6 +59,9 @@ export const settings = {
   XAI_API_KEY: secret('Enables `xai/<model>`, for models with a price.'),
   XAI_BASE_URL: url('https://api.x.ai/v1 when unset.', http),
   OLLAMA_BASE_URL: url('Enables `ollama/<model>`, free of charge, as in http://127.0.0.1:11434/v1.', http),
+  OPENROUTER_KEY: secret('What `fluxgate router seed` seals as the key for OpenRouter; read by nothing else.'),
+  AZURE_KEY: secret('What `fluxgate router seed` seals as the key for Azure speech; read by nothing else.'),
+  DASHSCOPE_KEY: secret('What `fluxgate router seed` seals as the key for DashScope speech; read by nothing else.'),
   FLUXGATE_SIM_URL: url(
     'A simulator to serve `sim/*` models from, instead of the one built in. For tests and benchmarks.',
     http,
@@ -150,7 +158,9 @@ export type Config = ReturnType<typeof parseConfig>
 export function parseConfig(env: Record<string, string | undefined>) {
   const values = readSettings(settings, env)
   const embedded = values.DATABASE_URL === undefined
-  const missing = (['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY'] as const).filter((name) => values[name] === undefined)
+  const missing = (['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY', 'LLM_ROUTER_MASTER_KEY'] as const).filter(
+    (name) => values[name] === undefined,
+  )
   const providers: ProviderSetting[] = presets.flatMap(([name, prefix, baseUrl]) => {
     const apiKey = values[`${prefix}_API_KEY`]
     return apiKey === undefined ? [] : [{ name, apiKey, baseUrl: values[`${prefix}_BASE_URL`] ?? baseUrl }]
@@ -168,6 +178,18 @@ export function parseConfig(env: Record<string, string | undefined>) {
     welcomeGrantUsd: values.WELCOME_GRANT_USD ?? (embedded ? 5 : 0),
     providers,
   })
+}
+
+function masterKey(description: string): Setting<Secret | undefined> {
+  const setting = secret(description)
+  return {
+    ...setting,
+    parse(value) {
+      const key = decodeBase64(value)
+      if (key?.byteLength !== 32) throw new Error('the Base64 of 32 bytes')
+      return setting.parse(value)
+    },
+  }
 }
 
 function adminKey(): Setting<Secret | undefined> {

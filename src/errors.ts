@@ -115,6 +115,12 @@ const table = {
     retry: true,
     message: 'The ledger cannot be reached, so nothing can be checked or charged. Try again soon.',
   },
+  decrypt_failed: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'No credential for this model can be opened. The operator has to mend it.',
+  },
   settlement_pending: {
     status: 503,
     type: 'server_error',

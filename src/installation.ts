@@ -6,15 +6,19 @@ import type { Logger } from 'pino'
 import { type DataLock, lockDataDir } from '#adapters/data-lock.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#adapters/embedded-postgres.ts'
 import { createReceiptSigner, loadOrCreateSeed, parseSeed, type ReceiptSigner } from '#adapters/receipt-signer.ts'
+import type { EnvelopeKeys } from '#lib/envelope.ts'
 import { randomText } from '#lib/ids.ts'
 import { Secret } from '#lib/secret.ts'
 import type { Config } from './config.ts'
+import { openEnvelopeKeys } from './envelope-keys.ts'
 
 /** What this machine contributes: its database, its keys, its name. */
 export interface Installation {
   connection: pg.ClientConfig
   signer: ReceiptSigner
   adminKey: Secret
+  /** What provider keys are sealed with. */
+  envelopeKeys: EnvelopeKeys
   /** The admin key was made just now: nobody has seen it yet. */
   adminKeyIsNew: boolean
   /** Stable per data directory. */
@@ -31,7 +35,7 @@ export interface Installation {
 export async function openInstallation(config: Config, log: Logger): Promise<Installation> {
   if (config.missingSecrets.length > 0)
     throw new Error(
-      `With DATABASE_URL set, ${config.missingSecrets.join(' and ')} must be set too: every gateway of this database shares them.`,
+      `With DATABASE_URL set, ${namesOf(config.missingSecrets)} must be set too: every gateway of this database shares them.`,
     )
   const dir = config.DATA_DIR
   const lock: DataLock = await lockDataDir(dir)
@@ -45,6 +49,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       config.FLUXGATE_ADMIN_KEY === undefined
         ? await loadOrCreate(join(dir, 'admin-key'), `fg_admin_${randomText(40)}`)
         : { text: config.FLUXGATE_ADMIN_KEY.reveal(), isNew: false }
+    const envelopeKeys = await openEnvelopeKeys(config)
     const instance = await loadOrCreate(join(dir, 'instance'), randomBytes(8).toString('hex'))
     postgres = config.embedded
       ? await startEmbeddedPostgres({
@@ -58,6 +63,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       signer: createReceiptSigner(seed),
       adminKey: new Secret(admin.text),
       adminKeyIsNew: admin.isNew,
+      envelopeKeys,
       instance: instance.text,
       lost: whenGivenUp(postgres),
       async close() {
@@ -70,6 +76,11 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
     await lock.release()
     throw error
   }
+}
+
+/** `A`, `A and B`, `A, B and C`. */
+function namesOf(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 }
 
 /** A gateway whose database does not come back has to end, so that whoever supervises it hears of it. */
