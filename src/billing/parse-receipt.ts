@@ -2,10 +2,17 @@ import { canonicalJson, parseCanonicalJson } from '#lib/canonical-json.ts'
 import { isUtcMillis } from '#lib/utc-millis.ts'
 import { outcomeNumbers } from './outcome.ts'
 import { parseLines } from './price.ts'
-import { LABEL_CHARS_MAX, RECEIPT_VERSION, type Receipt } from './receipt.ts'
+import {
+  ATTEMPTS_LISTED_MAX,
+  LABEL_CHARS_MAX,
+  RECEIPT_VERSION,
+  type Receipt,
+  type ReceiptAttempt,
+  type ReceiptPrice,
+} from './receipt.ts'
 import { isUsageKind, usageSources } from './usage.ts'
 
-export const RECEIPT_CHARS_MAX = 16_384
+export const RECEIPT_CHARS_MAX = 32_768
 
 type ReceiptFormatErrorCode =
   | 'receipt_not_object'
@@ -47,6 +54,8 @@ export function parseReceipt(input: unknown): Receipt {
   return value
 }
 
+type Fields<Members> = Readonly<Record<keyof Members, Field>>
+
 function assertReceipt(value: Record<string, unknown>): asserts value is Record<string, unknown> & Receipt {
   for (const name of Object.keys(value)) {
     if (!Object.hasOwn(fields, name)) {
@@ -66,6 +75,9 @@ function assertReceipt(value: Record<string, unknown>): asserts value is Record<
   if (value.usage_source === 'none' && isRecord(value.usage) && Object.keys(value.usage).length > 0) {
     throw new ReceiptFormatError('receipt_field_invalid', 'usage is not empty although its source is none', 'usage')
   }
+  if (Array.isArray(value.attempt_list) && value.attempt_list.length !== value.attempts) {
+    throw new ReceiptFormatError('receipt_field_invalid', 'attempts is not the length of attempt_list', 'attempts')
+  }
 }
 
 interface Field {
@@ -82,7 +94,27 @@ const commitment = pattern('hmac-sha256: and 64 hex digits', /^hmac-sha256:[0-9a
 const amount = pattern('a decimal string of nano-dollars below 2^63', /^(?:0|[1-9][0-9]{0,18})$/, isInt64)
 const label = field(`text of 1 to ${LABEL_CHARS_MAX} characters`, isLabel)
 
-const fields: Readonly<Record<keyof Receipt, Field>> = {
+const code = pattern('a short code in snake_case', /^[a-z][a-z0-9_]{0,63}$/)
+
+const priceFields: Fields<ReceiptPrice> = {
+  book: digest,
+  flat_nanousd: optional(amount),
+  lines: field('price lines of known kinds', isLines),
+  minimum_nanousd: optional(amount),
+}
+
+const attemptFields: Fields<ReceiptAttempt> = {
+  cost_nanousd: optional(amount),
+  key: optional(pattern('8 hex digits', /^[0-9a-f]{8}$/)),
+  model: label,
+  ms: field('an integer of at least 0', isCount),
+  protocol: optional(pattern('1 to 32 of a-z 0-9 _ -', /^[a-z][a-z0-9_-]{0,31}$/)),
+  provider: label,
+  result: code,
+  upstream: optional(label),
+}
+
+const fields: Fields<Receipt> = {
   v: field(RECEIPT_VERSION, (value) => value === RECEIPT_VERSION),
   log: pattern('visible ASCII without +', /^[!-*,-~]{1,255}$/),
   receipt_id: pattern('rcp_ and 32 hex digits', /^rcp_[0-9a-f]{32}$/),
@@ -100,12 +132,13 @@ const fields: Readonly<Record<keyof Receipt, Field>> = {
   model_used: label,
   upstream_id: optional(label),
   attempts: field('an integer of at least 0', isCount),
+  attempt_list: optional(field(`a list of at most ${ATTEMPTS_LISTED_MAX} attempts`, isAttemptList)),
   stream: field('true or false', (value) => typeof value === 'boolean'),
   outcome: field(`one of ${[...outcomes].join(', ')}`, (value) => typeof value === 'string' && outcomes.has(value)),
-  reason: optional(pattern('a short code in snake_case', /^[a-z][a-z0-9_]{0,63}$/)),
+  reason: optional(code),
   usage: field('an object of known kinds, each an integer of at least 1', isUsage),
   usage_source: field(`one of ${usageSources.join(', ')}`, (value) => typeof value === 'string' && sources.has(value)),
-  price: field('a price book digest and price lines of known kinds', isPrice),
+  price: field('a price book digest, price lines of known kinds, a minimum and a flat price', isPrice),
   charged_nanousd: amount,
   absorbed_nanousd: amount,
   request_commit: optional(commitment),
@@ -148,11 +181,27 @@ function isUsage(value: unknown): boolean {
 }
 
 function isPrice(value: unknown): boolean {
-  if (!isRecord(value) || Object.keys(value).sort().join() !== 'book,lines' || !digest.accepts(value.book)) return false
+  return hasFields(value, priceFields)
+}
+
+function isLines(value: unknown): boolean {
   try {
-    parseLines(value.lines)
+    parseLines(value)
     return true
   } catch {
     return false
   }
+}
+
+function isAttemptList(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length > ATTEMPTS_LISTED_MAX) return false
+  return value.every((entry) => hasFields(entry, attemptFields))
+}
+
+function hasFields(value: unknown, known: Readonly<Record<string, Field>>): boolean {
+  if (!isRecord(value)) return false
+  if (!Object.keys(value).every((name) => Object.hasOwn(known, name))) return false
+  return Object.entries(known).every(([name, inner]) =>
+    Object.hasOwn(value, name) ? inner.accepts(value[name]) : inner.optional,
+  )
 }

@@ -34,7 +34,10 @@ export interface Receipt {
   /** As the provider knows it. */
   model_used: string
   upstream_id?: string
+  /** How often an upstream was asked. */
   attempts: number
+  /** Each of them in its order. Left out where nobody knows, and where there are too many to state. */
+  attempt_list?: readonly ReceiptAttempt[]
   stream: boolean
   outcome: Outcome
   /** Short code that explains the outcome, e.g. `insufficient_credits`. */
@@ -55,8 +58,33 @@ export interface Receipt {
 export interface ReceiptPrice {
   /** Digest of the price book the lines come from, `sha256:` and 64 hex digits. */
   book: string
+  /** What a complete call costs when nobody knows its usage. */
+  flat_nanousd?: string
   /** Pico-dollars per unit, as decimal strings. */
   lines: Readonly<Partial<Record<UsageKind, string>>>
+  /** The least that a call with any usage costs. */
+  minimum_nanousd?: string
+}
+
+/** A list of more attempts than this is left out. */
+export const ATTEMPTS_LISTED_MAX = 64
+
+/** One time that an upstream was asked. */
+export interface ReceiptAttempt {
+  /** What an attempt that served nobody cost the operator. It is no part of the charge. */
+  cost_nanousd?: string
+  /** The first 8 hex digits of the SHA-256 of the credential that was used. */
+  key?: string
+  /** As the provider knows it. */
+  model: string
+  /** From the start of the attempt to its end, or to its failure. */
+  ms: number
+  protocol?: string
+  provider: string
+  /** `ok`, or the code of the fault: `status_429`, `timeout_first_byte`. */
+  result: string
+  /** The operator's own id of the upstream. */
+  upstream?: string
 }
 
 const kindsSorted = [...usageKinds].sort()
@@ -73,6 +101,7 @@ export function encodeReceipt(receipt: Receipt): string {
     absorbed_nanousd: text(receipt.absorbed_nanousd),
     account: text(receipt.account),
     alias_name: optionalText(receipt.alias_name),
+    attempt_list: receipt.attempt_list?.map(attempt),
     attempts: count(receipt.attempts),
     charged_nanousd: text(receipt.charged_nanousd),
     config_version: receipt.config_version === undefined ? undefined : count(receipt.config_version),
@@ -84,7 +113,12 @@ export function encodeReceipt(receipt: Receipt): string {
     model_used: text(receipt.model_used),
     origin: optionalText(receipt.origin),
     outcome: receipt.outcome,
-    price: { book: text(receipt.price.book), lines: sortedLines(receipt.price.lines) },
+    price: {
+      book: text(receipt.price.book),
+      flat_nanousd: optionalText(receipt.price.flat_nanousd),
+      lines: sortedLines(receipt.price.lines),
+      minimum_nanousd: optionalText(receipt.price.minimum_nanousd),
+    },
     profile: optionalText(receipt.profile),
     project_key: text(receipt.project_key),
     provider: text(receipt.provider),
@@ -99,6 +133,19 @@ export function encodeReceipt(receipt: Receipt): string {
     usage_source: receipt.usage_source,
     v: RECEIPT_VERSION,
   })
+}
+
+function attempt(entry: ReceiptAttempt) {
+  return {
+    cost_nanousd: optionalText(entry.cost_nanousd),
+    key: optionalText(entry.key),
+    model: text(entry.model),
+    ms: count(entry.ms),
+    protocol: optionalText(entry.protocol),
+    provider: text(entry.provider),
+    result: text(entry.result),
+    upstream: optionalText(entry.upstream),
+  }
 }
 
 function text(value: string): string {

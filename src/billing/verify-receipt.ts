@@ -8,7 +8,7 @@ import { parseReceipt } from './parse-receipt.ts'
 import type { Receipt } from './receipt.ts'
 import { keyValidAt, parseReceiptKeys, type ReceiptKey } from './receipt-keys.ts'
 
-export const BUNDLE_CHARS_MAX = 32_768
+export const BUNDLE_CHARS_MAX = 49_152
 
 export type VerifyStepName = 'format' | 'path' | 'signature' | 'key' | 'charge'
 

@@ -6,10 +6,15 @@ export interface PricedTarget {
   provider: string
   /** As the provider knows it. */
   model: string
+  /** The operator's own id of it, where it comes from the router config. */
+  upstream?: string
+  /** Wire protocol that it is spoken to in. */
+  protocol?: string
   price: Price
-  /** Digest of the price book, and the price lines as receipts show them. */
+  /** Digest of the price book. */
   book: string
-  encoded: { lines: ReceiptPrice['lines']; longLines?: ReceiptPrice['lines'] }
+  /** The price as receipts show it: `long` with the lines of the long-context tier. */
+  encoded: { base: ReceiptPrice; long?: ReceiptPrice }
 }
 
 /** What a receipt needs and admission knows. It is stored with the hold, so that any gateway can write the receipt. */
@@ -23,26 +28,30 @@ export interface CallContext {
   /** As the client asked for it. */
   model: string
   stream: boolean
+  /** Version of the router config that the call was routed by. */
+  configVersion?: number
   targets: readonly PricedTarget[]
 }
 
 /** Prepares a target once per model: its JSON is part of every hold. */
-export function pricedTarget(target: { provider: string; model: string; price: Price; book: string }): PricedTarget {
-  const { price } = target
-  const lines = encodeLines(price.lines)
-  const encoded =
-    price.longContext === undefined ? { lines } : { lines, longLines: encodeLines(price.longContext.lines) }
-  const result = { ...target, encoded }
-  targetJson.set(
-    result,
-    JSON.stringify({
-      provider: target.provider,
-      model: target.model,
-      book: target.book,
-      lines,
-      ...(price.longContext && { above: price.longContext.aboveTokens, long: encoded.longLines }),
-    }),
-  )
+export function pricedTarget(target: Omit<PricedTarget, 'encoded'>): PricedTarget {
+  const { price, ...names } = target
+  const base: ReceiptPrice = {
+    book: target.book,
+    lines: encodeLines(price.lines),
+    ...(price.minimum !== undefined && { minimum_nanousd: price.minimum.toString() }),
+    ...(price.flat !== undefined && { flat_nanousd: price.flat.toString() }),
+  }
+  const long = price.longContext && { ...base, lines: encodeLines(price.longContext.lines) }
+  const result = { ...target, encoded: { base, ...(long && { long }) } }
+  const stored: StoredTarget = {
+    ...names,
+    lines: base.lines,
+    ...(price.longContext && long && { above: price.longContext.aboveTokens, long: long.lines }),
+    ...(base.minimum_nanousd !== undefined && { minimum: base.minimum_nanousd }),
+    ...(base.flat_nanousd !== undefined && { flat: base.flat_nanousd }),
+  }
+  targetJson.set(result, JSON.stringify(stored))
   return result
 }
 
@@ -54,33 +63,30 @@ export function encodeContext(context: CallContext): string {
   return `${JSON.stringify(rest).slice(0, -1)},"targets":[${parts.join(',')}]}`
 }
 
-interface StoredTarget {
-  provider: string
-  model: string
-  book: string
-  lines: Record<string, string>
+interface StoredTarget extends Omit<PricedTarget, 'price' | 'encoded'> {
+  lines: ReceiptPrice['lines']
   above?: number
-  long?: Record<string, string>
+  long?: ReceiptPrice['lines']
+  minimum?: string
+  flat?: string
 }
 
 /** Reads back what encodeContext wrote. */
 export function decodeContext(text: string): CallContext {
   const stored = JSON.parse(text) as Omit<CallContext, 'targets'> & { targets: StoredTarget[] }
-  return {
-    ...stored,
-    targets: stored.targets.map((target) =>
-      pricedTarget({
-        provider: target.provider,
-        model: target.model,
-        book: target.book,
-        price: {
-          lines: parseLines(target.lines),
-          ...(target.above !== undefined &&
-            target.long !== undefined && {
-              longContext: { aboveTokens: target.above, lines: parseLines(target.long) },
-            }),
-        },
-      }),
-    ),
-  }
+  return { ...stored, targets: stored.targets.map(decodeTarget) }
+}
+
+function decodeTarget(stored: StoredTarget): PricedTarget {
+  const { lines, above, long, minimum, flat, ...names } = stored
+  return pricedTarget({
+    ...names,
+    price: {
+      lines: parseLines(lines),
+      ...(above !== undefined &&
+        long !== undefined && { longContext: { aboveTokens: above, lines: parseLines(long) } }),
+      ...(minimum !== undefined && { minimum: BigInt(minimum) }),
+      ...(flat !== undefined && { flat: BigInt(flat) }),
+    },
+  })
 }

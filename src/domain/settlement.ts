@@ -1,7 +1,14 @@
 import { leafHash } from '#billing/merkle.ts'
 import { type Outcome, outcomeNumbers } from '#billing/outcome.ts'
-import { chargeNanos, priceLines } from '#billing/price.ts'
-import { encodeReceipt, RECEIPT_VERSION, type Receipt } from '#billing/receipt.ts'
+import { RECEIPT_CHARS_MAX } from '#billing/parse-receipt.ts'
+import { type EndedUsage, priceTerms, usageNanos, worthNanos } from '#billing/price.ts'
+import {
+  ATTEMPTS_LISTED_MAX,
+  encodeReceipt,
+  RECEIPT_VERSION,
+  type Receipt,
+  type ReceiptAttempt,
+} from '#billing/receipt.ts'
 import { completionTokens, promptTokens, type Usage, type UsageSource, usageSources } from '#billing/usage.ts'
 import { assert } from '#lib/assert.ts'
 import type { CallContext } from './call-context.ts'
@@ -18,6 +25,22 @@ export interface AdmittedCall {
   context: CallContext
 }
 
+/** One time that an upstream was asked. Its texts are no longer than those of a receipt. */
+export interface AttemptRecord {
+  provider: string
+  /** As the provider knows it. */
+  model: string
+  upstream?: string
+  /** The first 8 hex digits of the SHA-256 of the credential: never more of it. */
+  key?: string
+  protocol?: string
+  /** `ok`, or the code of the fault in snake_case. */
+  result: string
+  ms: number
+  /** Nano-dollars that a failed attempt, or the loser of a hedge, cost the operator. */
+  costNanos?: bigint
+}
+
 /** How a call ended, by evidence. */
 export interface CallEnd {
   outcome: Outcome
@@ -28,17 +51,25 @@ export interface CallEnd {
   target: number
   modelUsed?: string
   upstreamId?: string
+  /** How often an upstream was asked; the length of `attemptList` where that is given. */
   attempts: number
+  attemptList?: readonly AttemptRecord[]
   /** Charge no more than this, in nano-dollars: what was durably accrued, or 0 where the policy says free. */
   chargeMax?: bigint
 }
 
 export const RECEIPT_ID_PREFIX = 'rcp_'
 
-/** What the call is worth at its pinned price, in nano-dollars. */
+/** What usage that is known so far is worth at the pinned price, in nano-dollars. */
 export function pricedNanos(context: CallContext, target: number, usage: Usage): bigint {
   const { price } = targetOf(context, target)
-  return chargeNanos(usage, priceLines(price, usage))
+  return usageNanos(usage, priceTerms(price, usage))
+}
+
+/** What an ended call is worth at the pinned price, in nano-dollars. */
+export function endedNanos(context: CallContext, end: Pick<CallEnd, 'target' | keyof EndedUsage>): bigint {
+  const { price } = targetOf(context, end.target)
+  return worthNanos(end, priceTerms(price, end.usage))
 }
 
 /**
@@ -48,8 +79,9 @@ export function pricedNanos(context: CallContext, target: number, usage: Usage):
 export function settlement(call: AdmittedCall, end: CallEnd, options: { log: string; nowMs: number }): SettleOp {
   const { context } = call
   const target = targetOf(context, end.target)
-  const lines = priceLines(target.price, end.usage)
-  const priced = chargeNanos(end.usage, lines)
+  const terms = priceTerms(target.price, end.usage)
+  const priced = worthNanos(end, terms)
+  const attempts = end.attemptList?.length ?? end.attempts
   const chargeMax = end.outcome === 'void' ? 0n : smaller(call.held, end.chargeMax ?? call.held)
   const charged = smaller(priced, chargeMax)
   const absorbed = priced - charged
@@ -71,27 +103,27 @@ export function settlement(call: AdmittedCall, end: CallEnd, options: { log: str
     provider: target.provider,
     model_used: end.modelUsed ?? target.model,
     ...(end.upstreamId !== undefined && { upstream_id: end.upstreamId }),
-    attempts: end.attempts,
+    attempts,
+    ...(end.attemptList !== undefined &&
+      attempts <= ATTEMPTS_LISTED_MAX && { attempt_list: end.attemptList.map(listed) }),
     stream: context.stream,
     outcome: end.outcome,
     ...(end.reason !== undefined && { reason: end.reason }),
     usage: end.usage,
     usage_source: end.usageSource,
-    price: {
-      book: target.book,
-      lines: lines === target.price.lines ? target.encoded.lines : (target.encoded.longLines ?? target.encoded.lines),
-    },
+    price: terms === target.price ? target.encoded.base : (target.encoded.long ?? target.encoded.base),
     charged_nanousd: charged.toString(),
     absorbed_nanousd: absorbed.toString(),
+    ...(context.configVersion !== undefined && { config_version: context.configVersion }),
   }
-  const text = encodeReceipt(receipt)
+  const text = boundedText(receipt)
   return {
     requestId: call.requestId,
     walletId: call.walletId,
     seq: call.seq,
     charged,
     absorbed,
-    cost: priced,
+    cost: priced + lostNanos(end.attemptList),
     outcome: outcomeNumbers[end.outcome],
     keyId: context.keyId,
     aliasName: context.aliasName ?? null,
@@ -102,10 +134,32 @@ export function settlement(call: AdmittedCall, end: CallEnd, options: { log: str
     usageSource: usageSources.indexOf(end.usageSource) + 1,
     inputTokens: promptTokens(end.usage),
     outputTokens: completionTokens(end.usage),
-    attempts: end.attempts,
+    attempts,
     receipt: text,
     leaf: leafHash(text),
   }
+}
+
+/** The text of a receipt, without the list of attempts where that would make it longer than a receipt may be. */
+function boundedText(receipt: Receipt): string {
+  const text = encodeReceipt(receipt)
+  if (text.length <= RECEIPT_CHARS_MAX || receipt.attempt_list === undefined) return text
+  const { attempt_list, ...rest } = receipt
+  return encodeReceipt(rest)
+}
+
+function listed(attempt: AttemptRecord): ReceiptAttempt {
+  const { costNanos, ms, ...names } = attempt
+  return {
+    ...names,
+    ms: Math.max(0, Math.round(ms)),
+    ...(costNanos !== undefined && { cost_nanousd: costNanos.toString() }),
+  }
+}
+
+/** What attempts that served nobody cost the operator beside the call's own price, in nano-dollars. */
+function lostNanos(attempts: readonly AttemptRecord[] = []): bigint {
+  return attempts.reduce((sum, { costNanos = 0n }) => sum + costNanos, 0n)
 }
 
 function targetOf(context: CallContext, index: number) {
