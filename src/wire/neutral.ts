@@ -3,19 +3,20 @@
  * into another; where client and upstream speak the same protocol nothing passes through here.
  */
 
-/** Content that stands in a message. */
+/** Content that stands in a message. `cacheControl` is Anthropic's mark that a prompt is to be cached up to here. */
 export type Part =
   | { type: 'text'; text: string; cacheControl?: unknown }
   /** `url` may be a data URL. */
-  | { type: 'image'; url: string; detail?: string }
+  | { type: 'image'; url: string; detail?: string; cacheControl?: unknown }
   | { type: 'audio'; data: string; format: string }
-  | { type: 'file'; data?: string; url?: string; mediaType?: string; name?: string }
+  /** `data` is base64. */
+  | { type: 'file'; data?: string; url?: string; mediaType?: string; name?: string; cacheControl?: unknown }
   | { type: 'refusal'; text: string }
   /** `signature` and `encrypted` are opaque and go back unchanged, to the protocol that made them and to no other. */
   | { type: 'reasoning'; text: string; id?: string; signature?: string; encrypted?: string; origin: TextProtocol }
-  /** `arguments` is JSON text. */
-  | { type: 'tool_call'; id: string; name: string; arguments: string }
-  | { type: 'tool_result'; id: string; content: Part[]; isError: boolean }
+  /** `arguments` is JSON text. Ids are written as in chat and responses, `call_…`: messages swaps them for its own. */
+  | { type: 'tool_call'; id: string; name: string; arguments: string; cacheControl?: unknown }
+  | { type: 'tool_result'; id: string; content: Part[]; isError: boolean; cacheControl?: unknown }
 
 export interface Message {
   role: 'user' | 'assistant'
@@ -29,11 +30,12 @@ export interface Tool {
   /** JSON schema of the arguments. */
   parameters: Record<string, unknown>
   strict?: boolean
+  cacheControl?: unknown
 }
 
 export type ToolChoice = { type: 'auto' | 'none' | 'required' } | { type: 'tool'; name: string }
 
-export type Effort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh'
+export type Effort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
 
 /** A request for text in any protocol. What is absent was not asked for. */
 export interface NeutralRequest {
@@ -83,12 +85,13 @@ export interface NeutralAnswer {
 /** A streamed answer, in order: `start`, then blocks one after another, then `finish`. Blocks do not overlap. */
 export type AnswerEvent =
   | { type: 'start'; id: string; model: string }
-  | { type: 'block'; block: 'text' | 'reasoning' | 'refusal' }
+  | { type: 'block'; block: 'text' | 'refusal' }
+  | { type: 'block'; block: 'reasoning'; origin: TextProtocol }
   | { type: 'block'; block: 'tool_call'; id: string; name: string }
   /** More of the open block: text, or JSON text of a tool call's arguments. */
   | { type: 'delta'; text: string }
   /** Belongs to the open reasoning block. */
-  | { type: 'signature'; signature?: string; encrypted?: string }
+  | { type: 'signature'; id?: string; signature?: string; encrypted?: string }
   | { type: 'finish'; finish: Finish; usage?: NeutralUsage }
 
 /** A member that cannot be carried to the other protocol. */
