@@ -3,14 +3,18 @@ import { CanonicalJsonError, JSON_CHARS_MAX, JSON_DEPTH_MAX } from './canonical-
 /**
  * JSON.parse for text that somebody may have forged: white space and key order are free, but a repeated key, a number
  * that is not a plain integer below 2^53, a lone surrogate or deep nesting throws CanonicalJsonError. What it returns is
- * what every other parser makes of the same text.
+ * what every other parser makes of the same text. With `fractions` other numbers are read as well, if they are finite.
  */
-export function parseStrictJson(text: string, charsMax: number = JSON_CHARS_MAX): unknown {
+export function parseStrictJson(
+  text: string,
+  charsMax: number = JSON_CHARS_MAX,
+  { fractions = false }: { fractions?: boolean } = {},
+): unknown {
   if (text.length > charsMax) {
     throw new CanonicalJsonError('json_too_large', `the text is longer than ${charsMax} characters`)
   }
   // Scanned first, so that the depth is known to be harmless before anything is built.
-  scan(text)
+  scan(text, fractions)
   try {
     return JSON.parse(text)
   } catch {
@@ -19,7 +23,7 @@ export function parseStrictJson(text: string, charsMax: number = JSON_CHARS_MAX)
 }
 
 /** Looks at each token and leaves the grammar to JSON.parse. */
-function scan(text: string): void {
+function scan(text: string, fractions: boolean): void {
   const open: Set<string>[] = [] // The keys seen so far in each open object; unused for an array.
   let at = 0
   while (at < text.length) {
@@ -40,7 +44,7 @@ function scan(text: string): void {
       open.pop()
     } else if (char === '-' || (char >= '0' && char <= '9')) {
       const end = numberEnd(text, at)
-      checkNumber(text.slice(at, end))
+      checkNumber(text.slice(at, end), fractions)
       at = end
       continue
     }
@@ -88,7 +92,8 @@ function numberEnd(text: string, start: number): number {
   return at
 }
 
-function checkNumber(literal: string): void {
+function checkNumber(literal: string, fractions: boolean): void {
+  if (fractions && Number.isFinite(Number(literal))) return
   if (!/^(?:0|-?[1-9][0-9]*)$/.test(literal) || !Number.isSafeInteger(Number(literal))) {
     throw new CanonicalJsonError('json_number_refused', 'a number is not written as a plain integer below 2^53')
   }

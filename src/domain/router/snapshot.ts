@@ -1,4 +1,5 @@
 import type { Price } from '#billing/price.ts'
+import type { UpstreamProtocol } from '#domain/presets.ts'
 
 /** What a model of the router is for: which routes may ask for it. */
 export type Surface = 'llm' | 'embedding' | 'tts' | 'asr'
@@ -26,9 +27,10 @@ export interface RoutedUpstream {
   id: string
   /** Name of the provider, as on receipts: a preset's, or the operator's. */
   provider: string
-  /** Row of the preset table whose address, authentication and quirks apply; `openai` where nothing is said. */
+  /** Row of the preset table whose address, authentication and quirks apply; `openai-compatible` where nothing is said. */
   preset: string
-  baseUrl: string
+  /** Undefined takes the preset's, or the speech adapter's, own. */
+  baseUrl: string | undefined
   /** What the provider calls the model. */
   model: string
   /** In the order in which they are tried. Empty: the provider wants none. */
@@ -41,8 +43,11 @@ export interface RoutedUpstream {
   weight: number
   /** Calls at once, of this process. */
   maxConcurrency: number | undefined
-  /** Speech only: the adapter and what it needs. */
+  /** What it is spoken to in; undefined leaves that to the preset. */
+  protocols: readonly UpstreamProtocol[] | undefined
+  /** Speech only. */
   adapter: string | undefined
+  /** What the speech adapter, or the preset's address, needs. */
   adapterParams: Readonly<Record<string, unknown>>
   /** What a call costs here, with the digest of the book or version of the config it comes from; undefined has none. */
   price: { price: Price; book: string } | undefined
@@ -93,4 +98,14 @@ export interface RouterSnapshot {
   models: ReadonlyMap<string, RoutedModel>
   /** Model that `auto` stands for, per surface. */
   defaults: Readonly<Partial<Record<Surface, string>>>
+  /** Speech over WebSocket; undefined is not configured. */
+  streamingTts: StreamingTts | undefined
+}
+
+export interface StreamingTts {
+  /** Called `streaming-tts`, which its keys are sealed for. */
+  route: RoutedModel
+  /** What clients may ask for; empty allows every model. */
+  models: readonly { readonly id: string; readonly name?: string; readonly description?: string }[]
+  defaultModel: string | undefined
 }
