@@ -44,7 +44,7 @@ const PICO_PER_NANO = 1_000n
 export const REQUEST_NANOS_MAX = 1_000_000_000_000n
 
 /** $1,000 for one token, second or call: above it a price is a typing error. */
-const PICO_PER_UNIT_MAX = 1_000_000_000_000_000n
+export const PICO_PER_UNIT_MAX = 1_000_000_000_000_000n
 
 /** A kind without a line of its own is charged like this one. Kinds that are not listed must be priced by name. */
 const fallbackKinds: readonly (readonly [kind: UsageKind, like: UsageKind])[] = [

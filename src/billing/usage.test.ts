@@ -4,8 +4,10 @@ import {
   completionTokens,
   promptTokens,
   TOKENS_PER_REQUEST_MAX,
+  USAGE_TOLERANCE,
   type Usage,
   usageLimits,
+  usageWithin,
   validateUsage,
 } from './usage.ts'
 
@@ -81,4 +83,40 @@ test('every token kind belongs to the prompt or to the completion', () => {
   }
   assert.equal(promptTokens(usage), 31)
   assert.equal(completionTokens(usage), 224)
+})
+
+const bound = { promptTokensMax: 1_000, completionTokensMax: 500 }
+
+for (const { name, usage } of [
+  { name: 'nothing', usage: {} },
+  { name: 'the bound itself', usage: { input: 600, cache_read: 400, output: 500 } },
+  { name: 'twice the bound', usage: { input: 2_000, output: 1_000 } },
+  { name: 'a short prompt with what a provider adds', usage: { input: 2_256 } },
+  { name: 'reasoning beyond the limit of the answer', usage: { output: 500, reasoning: 60_000 } },
+  { name: 'kinds that have no bound', usage: { characters: 5_000_000, seconds: 86_400, calls: 9 } },
+] satisfies { name: string; usage: Usage }[]) {
+  test(`usageWithin accepts ${name}`, () => assert.deepEqual(usageWithin(usage, bound), { ok: true }))
+}
+
+for (const { name, usage, reason } of [
+  { name: 'one prompt token too many', usage: { input: 2_257 }, reason: /^2257 prompt tokens/ },
+  { name: 'cached tokens beyond the prompt', usage: { input: 300, cache_read: 2_000 }, reason: /^2300 prompt tokens/ },
+  { name: 'sound beyond the prompt', usage: { audio_input: 3_000 }, reason: /^3000 prompt tokens/ },
+  { name: 'one completion token too many', usage: { output: 1_257 }, reason: /^1257 completion tokens/ },
+  { name: 'spoken tokens too', usage: { output: 1_000, audio_output: 257 }, reason: /^1257 completion tokens/ },
+  { name: 'reasoning without end', usage: { reasoning: 66_537 }, reason: /^66537 reasoning tokens/ },
+] satisfies { name: string; usage: Usage; reason: RegExp }[]) {
+  test(`usageWithin refuses ${name}`, () => {
+    const check = usageWithin(usage, bound)
+    assert.ok(!check.ok)
+    assert.match(check.reason, reason)
+  })
+}
+
+test('characters and seconds are judged where they have a bound', () => {
+  const spoken = { promptTokensMax: 0, completionTokensMax: 0, charactersMax: 100, secondsMax: 10 }
+  const most = { characters: USAGE_TOLERANCE * 100, seconds: USAGE_TOLERANCE * 10 + 60 }
+  assert.equal(usageWithin(most, spoken).ok, true)
+  assert.equal(usageWithin({ ...most, characters: most.characters + 1 }, spoken).ok, false)
+  assert.equal(usageWithin({ ...most, seconds: most.seconds + 1 }, spoken).ok, false)
 })

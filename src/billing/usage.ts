@@ -25,8 +25,8 @@ export type Usage = Readonly<Partial<Record<UsageKind, number>>>
 export const usageSources = ['provider', 'counted', 'estimated', 'none'] as const
 export type UsageSource = (typeof usageSources)[number]
 
-const promptKinds = ['input', 'cache_read', 'cache_write_5m', 'cache_write_1h', 'audio_input'] as const
-const completionKinds = ['output', 'reasoning', 'audio_output'] as const
+export const promptKinds = ['input', 'cache_read', 'cache_write_5m', 'cache_write_1h', 'audio_input'] as const
+export const completionKinds = ['output', 'reasoning', 'audio_output'] as const
 
 /** Tokens of the prompt, cached or not. */
 export function promptTokens(usage: Usage): number {
@@ -77,6 +77,50 @@ export function validateUsage(usage: Usage, limits: UsageLimits = usageLimits): 
   }
   const tokens = promptTokens(usage) + completionTokens(usage)
   if (tokens > limits.tokens) return { ok: false, reason: `tokens are more than one request can consume: ${tokens}` }
+  return valid
+}
+
+/** The most that one call can use by what is known of its request. */
+export interface UsageBound {
+  /** By the bytes of the request, as its hold reckons. */
+  readonly promptTokensMax: number
+  /** Of all answers together: the limit that was sent upstream, or the model's own. */
+  readonly completionTokensMax: number
+  readonly charactersMax?: number
+  readonly secondsMax?: number
+}
+
+/**
+ * A report may be this many times its bound. The bounds are upper ones already: a prompt has no more tokens than bytes,
+ * and an answer stops at its limit. Above them stands honestly what a provider adds by itself, such as the wording of tools
+ * and rounding to a billed minimum. What is meant to be caught is wrong by its nature and not by some per cent: characters for
+ * tokens, the sum over a connection, figures of somebody else's call.
+ */
+export const USAGE_TOLERANCE = 2
+
+/** What a provider may add to any call, however small: control tokens, and the shortest audio that is billed. */
+const TOKENS_ADDED_MAX = 256
+const SECONDS_ADDED_MAX = 60
+
+/** Not every provider stops its model from reasoning at the limit of the answer; few let it reason longer than this. */
+const REASONING_TOKENS_ADDED_MAX = 65_536
+
+/** Whether a report is possible for this one call, beyond being possible at all. Kinds that have no bound are not judged. */
+export function usageWithin(usage: Usage, bound: UsageBound): UsageCheck {
+  const reasoning = usage.reasoning ?? 0
+  const answer = completionTokens(usage) - reasoning
+  const { promptTokensMax, completionTokensMax, charactersMax, secondsMax } = bound
+  for (const [name, units, max, added] of [
+    ['prompt tokens', promptTokens(usage), promptTokensMax, TOKENS_ADDED_MAX],
+    ['completion tokens', answer, completionTokensMax, TOKENS_ADDED_MAX],
+    ['reasoning tokens', reasoning, completionTokensMax, REASONING_TOKENS_ADDED_MAX],
+    ['characters', usage.characters ?? 0, charactersMax, 0],
+    ['seconds', usage.seconds ?? 0, secondsMax, SECONDS_ADDED_MAX],
+  ] as const) {
+    if (max !== undefined && units > USAGE_TOLERANCE * max + added) {
+      return { ok: false, reason: `${units} ${name} are more than this call can use` }
+    }
+  }
   return valid
 }
 
