@@ -64,8 +64,9 @@ const rows: readonly Row[] = [
     baseUrl: 'https://api.mistral.ai/v1',
     key: 'MISTRAL_API_KEY',
     paths: paths('chat', 'embeddings'),
+    streamOptions: false,
     usageInStream: 'always',
-    notes: '',
+    notes: 'Refuses stream_options, max_completion_tokens and members that it does not know.',
   },
   {
     name: 'xai',
