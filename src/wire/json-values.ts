@@ -1,6 +1,28 @@
-/** Whether a parsed JSON value is an object and no array. */
-export function isObject(value: unknown): value is Record<string, unknown> {
+export type JsonObject = Record<string, unknown>
+
+export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The objects of a list; a value of another type has none. */
+export function objectsOf(value: unknown): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isObject) : []
+}
+
+/** A member's text, or '' where it is none. */
+export function textAt(from: JsonObject, key: string): string {
+  const value = from[key]
+  return typeof value === 'string' ? value : ''
+}
+
+/** The value that stands for absence in requests: providers read null as if the member were missing. */
+export function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null
+}
+
+/** Text as it stands in JSON, bytes as Latin-1: what `text` of FrameFacts is made of. */
+export function rawJsonText(text: string): string {
+  return text === '' ? '' : Buffer.from(JSON.stringify(text).slice(1, -1)).toString('latin1')
 }
 
 /** Text, or undefined for anything else. */
@@ -11,18 +33,4 @@ export function asText(value: unknown): string | undefined {
 /** A number that is one, or undefined for anything else. */
 export function asNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-}
-
-/** The objects of an array; nothing for anything else. */
-export function objectsOf(value: unknown): Record<string, unknown>[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
-}
-
-/** Whether a value nests deeper than `levels`: what writes it out again recurses, and would overflow the stack. */
-export function nestsDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  for (const member of Array.isArray(value) ? value : Object.values(value))
-    if (nestsDeeper(member, levels - 1)) return true
-  return false
 }
