@@ -77,12 +77,24 @@ const table = {
     retry: false,
     message: 'The refund is more than what is left of the charge.',
   },
+  precondition_failed: {
+    status: 412,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Somebody has changed it since: read it again, and send If-Match with its new ETag.',
+  },
   body_too_large: { status: 413, type: 'invalid_request_error', retry: false, message: 'The body is too large.' },
   media_type_unsupported: {
     status: 415,
     type: 'invalid_request_error',
     retry: false,
     message: 'The body must be application/json.',
+  },
+  precondition_required: {
+    status: 428,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Send If-Match with the ETag that was read, so that no change of others is lost.',
   },
   headers_too_many: {
     status: 431,
@@ -141,8 +153,15 @@ export type ErrorCode = keyof typeof table
 
 export const errorCodes = Object.keys(table) as ErrorCode[]
 
+/** What is wrong with one member, as `{path: 'llm.models["gpt"].upstreams[0].baseURL', message: 'is missing'}`. */
+export interface Problem {
+  readonly path: string
+  /** Completes a sentence that begins with the path. Repeats no value, which may be a secret. */
+  readonly message: string
+}
+
 /**
- * An outcome that only the edge renders. `message`, `param` and `headers` reach the client;
+ * An outcome that only the edge renders. `message`, `param`, `problems` and `headers` reach the client;
  * `details` and `cause` stay in the log.
  */
 export class AppError extends Error {
@@ -154,6 +173,8 @@ export class AppError extends Error {
   readonly details: Record<string, unknown>
   /** For the caller's own faults: what the provider calls them, which clients branch on. */
   readonly upstream: { type: string; code: string | null } | undefined
+  /** Everything that is wrong with what was sent, for the client as `details`. */
+  readonly problems: readonly Problem[]
 
   constructor(
     code: ErrorCode,
@@ -163,6 +184,7 @@ export class AppError extends Error {
       headers?: Record<string, string>
       status?: number
       upstream?: { type: string; code: string | null }
+      problems?: readonly Problem[]
       details?: Record<string, unknown>
       cause?: unknown
     } = {},
@@ -174,15 +196,17 @@ export class AppError extends Error {
     this.headers = options.headers ?? {}
     this.details = options.details ?? {}
     this.upstream = options.upstream
+    this.problems = options.problems ?? []
   }
 }
 
 /** OpenAI's error body, which its SDKs parse on every surface of this gateway. */
 export function errorBody(error: AppError): {
-  error: { message: string; type: string; param: string | null; code: string | null }
+  error: { message: string; type: string; param: string | null; code: string | null; details?: readonly Problem[] }
 } {
   const { type, code } = error.upstream ?? { type: table[error.code].type, code: error.code }
-  return { error: { message: error.message, type, param: error.param, code } }
+  const details = error.problems.length > 0 && { details: error.problems }
+  return { error: { message: error.message, type, param: error.param, code, ...details } }
 }
 
 /** The headers that go with an error: whether to retry, and what the thrower adds. */
