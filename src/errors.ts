@@ -19,6 +19,18 @@ const table = {
     retry: false,
     message: 'This model has no price, so it cannot be charged.',
   },
+  protocol_unsupported: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This model is not served on this route.',
+  },
+  unsupported_parameter: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A parameter of the request cannot be carried to any upstream of this model.',
+  },
   upstream_rejected: {
     status: 400,
     type: 'invalid_request_error',
@@ -126,6 +138,24 @@ const table = {
     type: 'server_error',
     retry: true,
     message: 'The ledger cannot be reached, so nothing can be checked or charged. Try again soon.',
+  },
+  config_not_set: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'A setting that this needs is not set. The operator has to set it.',
+  },
+  config_invalid: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'The configuration of this service cannot be used. The operator has to mend it.',
+  },
+  config_unavailable: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'The configuration of this service cannot be read at the moment. Try again soon.',
   },
   decrypt_failed: {
     status: 503,

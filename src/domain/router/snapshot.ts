@@ -109,3 +109,12 @@ export interface StreamingTts {
   models: readonly { readonly id: string; readonly name?: string; readonly description?: string }[]
   defaultModel: string | undefined
 }
+
+/** Before any config was ever written. */
+export const EMPTY_SNAPSHOT: RouterSnapshot = Object.freeze({
+  version: 0,
+  digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
+  models: new Map<string, RoutedModel>(),
+  defaults: {},
+  streamingTts: undefined,
+})
