@@ -2,7 +2,7 @@ import type { Endpoint } from '#domain/price-book-entry.ts'
 import type { Surface } from './snapshot.ts'
 
 // The router config as an operator writes it: JSON, a superset of AIRI's LLM_ROUTER_CONFIG. docs/router-config.md explains
-// every member. These types hold once parseRouterDocument has accepted a value; defaults are applied later, by compileRouter.
+// every member. These types hold once parseRouterConfig has accepted a value; defaults are applied later, by compileRouter.
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
@@ -107,6 +107,13 @@ export interface ConfigProblem {
   readonly path: string
   readonly message: string
 }
+
+export const timesMembers = [
+  'perAttemptTimeoutMs',
+  'fullChainTimeoutMs',
+  'idleTimeoutMs',
+  'totalTimeoutMs',
+] as const satisfies readonly (keyof TimesDocument)[]
 
 /** The sections of a document, and which of its defaults names the model that `auto` stands for. */
 export const surfaces = ['llm', 'embedding', 'tts', 'asr'] as const satisfies readonly Surface[]
