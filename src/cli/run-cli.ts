@@ -76,6 +76,7 @@ function reportFailure(deps: CliDeps, failure: { error: unknown; command: Comman
   if (refusal !== undefined) {
     const cause = refusal.status >= 500 ? ` (${messageOf(refusal.cause)})` : ''
     deps.err.write(`fluxgate: ${refusal.message}${cause} [${refusal.code}]\n`)
+    for (const { path, message } of refusal.problems) deps.err.write(`  ${path === '' ? 'it' : path} ${message}\n`)
     return FAILED
   }
   // Most other errors say what to do; those that only a bug can cause are of use with their stack.

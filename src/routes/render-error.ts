@@ -2,6 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { asAppError } from '#domain/unavailable.ts'
 import { AppError, errorBody, errorHeaders } from '#src/errors.ts'
 
+const PATH_CHARS_MAX = 200
+const PROBLEMS_MAX = 100
+
 /**
  * The one renderer of errors: OpenAI's shape, whoever threw. What is not meant for clients becomes `internal`, and its
  * cause stays in the log.
@@ -58,21 +61,36 @@ function fromFastify(error: unknown, request: FastifyRequest): AppError | undefi
   return undefined
 }
 
-/** The first problem, with the JSON path of the member that has it. */
+/** The first problem, with the JSON path of the member that has it, and beside it all of them. Values are not repeated. */
 function fromValidation(problems: Problem[], context: string): AppError {
   if (context === 'headers') return new AppError('idempotency_key_invalid')
   if (context === 'params') return new AppError('not_found')
   // A member that is not allowed is reported twice; the second time says what it is.
   const problem = problems.find(({ keyword }) => keyword !== 'boolean') ?? problems[0]
+  const path = pathOf(problem).join('.')
+  const where =
+    path === '' ? `The ${context === 'querystring' ? 'query' : context}` : `'${path.slice(0, PATH_CHARS_MAX)}'`
+  return new AppError('body_invalid', {
+    message: `${where} ${describe(problem)}.`,
+    ...(path !== '' && { param: path.slice(0, PATH_CHARS_MAX) }),
+    problems: problems
+      .filter(({ keyword }) => keyword !== 'boolean')
+      .slice(0, PROBLEMS_MAX)
+      .map((one) => ({
+        path: pathOf(one)
+          .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`))
+          .join('')
+          .slice(1, PATH_CHARS_MAX),
+        message: describe(one),
+      })),
+  })
+}
+
+function pathOf(problem: Problem | undefined): string[] {
   const missing = problem?.params.requiredProperties ?? problem?.params.additionalProperties
   const [member] = Array.isArray(missing) ? missing : []
   const at = (problem?.instancePath ?? '').split('/').slice(1)
-  const path = [...at, ...(typeof member === 'string' ? [member] : [])].map(unescapePointer).join('.')
-  const where = path === '' ? `The ${context === 'querystring' ? 'query' : context}` : `'${path.slice(0, 200)}'`
-  return new AppError('body_invalid', {
-    message: `${where} ${describe(problem)}.`,
-    ...(path !== '' && { param: path.slice(0, 200) }),
-  })
+  return [...at, ...(typeof member === 'string' ? [member] : [])].map(unescapePointer)
 }
 
 function describe(problem: Problem | undefined): string {

@@ -145,6 +145,11 @@ export const ErrorBody = Type.Object(
       type: Type.String(),
       param: Type.Union([Type.String(), Type.Null()]),
       code: Type.Union([Type.String(), Type.Null()]),
+      details: Type.Optional(
+        Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
+          description: 'Everything that is wrong with what was sent.',
+        }),
+      ),
     }),
   },
   { description: 'The codes are listed in docs/errors.md.' },
