@@ -9,8 +9,10 @@ import { createPool } from '#db/pool.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import { createLedger, type Ledger } from '#domain/ledger.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
+import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
+import { createDispatcher } from '#gateway/dispatcher.ts'
 import { createGatewayMetrics, createLedgerMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
 import { createRoutes } from '#gateway/routes.ts'
@@ -52,16 +54,26 @@ export async function createBareGateway(
   })
   const priceBook = loadPriceBook(await readFile(priceBookPath))
   await loadTokenizer()
+  const timeouts = {
+    firstByteMs: config.FIRST_BYTE_TIMEOUT_MS,
+    idleMs: config.IDLE_TIMEOUT_MS,
+    totalMs: config.TOTAL_TIMEOUT_MS,
+  }
   const routes = createRoutes({
     providers: [
-      { name: 'sim', baseUrl: `${config.FLUXGATE_SIM_URL}/v1`, apiKey: undefined, maxTokensMember: 'max_tokens' },
+      { name: 'sim', preset: 'sim', baseUrl: `${config.FLUXGATE_SIM_URL}/v1`, params: {}, apiKey: undefined },
     ],
     priceBook,
+    snapshot: () => EMPTY_SNAPSHOT,
+    credentials: { open: () => undefined },
+    authorize: () => ({}),
+    timeouts: { ...timeouts, chainMs: undefined },
   })
   const inference = createInferenceRoutes(
     {
       keyring: createKeyring({ db }),
       routes,
+      dispatcher: createDispatcher(),
       ledger,
       spool,
       upstream: createUpstreamHttp({

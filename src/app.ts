@@ -6,11 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { createUpstreamAuth } from '#adapters/upstream-auth.ts'
 import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import { requireDurable, UnsafeDatabaseError } from '#db/durability.ts'
 import { migrate, readMigrations } from '#db/migrate.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
@@ -20,14 +22,17 @@ import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
 import { createSweeper } from '#domain/sweeper.ts'
 import { createWallets } from '#domain/wallets.ts'
+import { createDispatcher } from '#gateway/dispatcher.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { createGatewayMetrics, createLedgerMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
-import { createRoutes, type Provider } from '#gateway/routes.ts'
+import { createRoutes } from '#gateway/routes.ts'
+import type { Provider } from '#gateway/targets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
 import { createInferenceRoutes } from '#routes/inference.ts'
@@ -160,16 +165,34 @@ export async function createApp(config: Config, installation: Installation, log:
     onBroken: (error) => log.error({ err: error }, 'a call broke'),
   })
   const providers: Provider[] = [
-    { name: 'sim', baseUrl: `${simulatorUrl}/v1`, apiKey: undefined },
-    ...config.providers,
-  ].map((provider) => ({
-    ...provider,
-    maxTokensMember: provider.name === 'openai' ? 'max_completion_tokens' : 'max_tokens',
-  }))
+    { name: 'sim', preset: 'sim', baseUrl: `${simulatorUrl}/v1`, params: {}, apiKey: undefined },
+    ...config.providers.map((provider) => ({ ...provider, preset: provider.name, params: {} })),
+  ]
   warnOfUnpriced(providers, priceBook, log)
+  const credentials = createCredentials({
+    keys: installation.envelopeKeys,
+    onUndecryptable: ({ modelName, keyEntryId, reason, first }) => {
+      if (first) log.error({ model: modelName, key: keyEntryId, reason }, 'a provider key does not open; it is skipped')
+    },
+  })
+  const upstreamAuth = createUpstreamAuth({ timeoutMs: config.CONNECT_TIMEOUT_MS })
+  opened.defer(() => upstreamAuth.close())
+  const timeouts = {
+    firstByteMs: config.FIRST_BYTE_TIMEOUT_MS,
+    idleMs: config.IDLE_TIMEOUT_MS,
+    totalMs: config.TOTAL_TIMEOUT_MS,
+  }
   const gateway: Gateway = {
     keyring,
-    routes: createRoutes({ providers, priceBook }),
+    routes: createRoutes({
+      providers,
+      priceBook,
+      snapshot: () => EMPTY_SNAPSHOT,
+      credentials,
+      authorize: upstreamAuth.headersFor,
+      timeouts: { ...timeouts, chainMs: undefined },
+    }),
+    dispatcher: createDispatcher(),
     ledger,
     spool,
     upstream,
@@ -181,9 +204,7 @@ export async function createApp(config: Config, installation: Installation, log:
       headersMax: config.HEADERS_MAX,
     },
     timeouts: {
-      firstByteMs: config.FIRST_BYTE_TIMEOUT_MS,
-      idleMs: config.IDLE_TIMEOUT_MS,
-      totalMs: config.TOTAL_TIMEOUT_MS,
+      ...timeouts,
       keepAliveMs: config.KEEPALIVE_MS,
       clientStallMs: config.CLIENT_STALL_TIMEOUT_MS,
       settleWaitMs: config.SETTLE_WAIT_MS,

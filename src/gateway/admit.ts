@@ -8,18 +8,21 @@ import { assert } from '#lib/assert.ts'
 import { GivenUpError } from '#lib/group-commit.ts'
 import { uuidFromName } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
-import type { ChatRequest } from '#wire/openai-chat-request.ts'
+import type { Protocol } from '#wire/protocol.ts'
 import type { RequestLabels } from '#wire/request-labels.ts'
+import type { TextRequest } from '#wire/text-request.ts'
 import type { Call, Exchange } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import { type HoldPlan, planHold } from './hold-plan.ts'
+import type { Interpreter } from './interpreter.ts'
 import type { Route } from './routes.ts'
 
 export interface Admission {
   exchange: Exchange
   key: AuthenticatedKey
   labels: RequestLabels
-  chat: ChatRequest
+  request: TextRequest
+  interpreters: ReadonlyMap<Protocol, Interpreter>
   route: Route
   /** The caller's own name for this call: the same name and body is the same call. */
   idempotencyKey: string | undefined
@@ -30,8 +33,8 @@ export interface Admission {
  * insufficient_quota, wallet_frozen, pricing_missing, idempotency_*, ledger_unavailable, overloaded.
  */
 export async function admit(gateway: Gateway, admission: Admission): Promise<Call> {
-  const { exchange, key, labels, chat, route, idempotencyKey } = admission
-  const plan = priceHold(chat, route)
+  const { exchange, key, labels, request, interpreters, route, idempotencyKey } = admission
+  const plan = priceHold(request, route)
   const requestId =
     idempotencyKey === undefined ? exchange.id : uuidFromName('call', String(key.walletId), idempotencyKey)
   const context: CallContext = {
@@ -40,7 +43,8 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     keyId: key.keyId,
     ...labels,
     model: route.model,
-    stream: chat.stream,
+    stream: request.stream,
+    ...(route.configVersion !== undefined && { configVersion: route.configVersion }),
     targets: route.targets.map((target) => target.priced),
   }
   const result = await reserve(gateway, {
@@ -51,7 +55,7 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     floor: plan.floor,
     // Salted with the caller's key, so that the stored hash of a short prompt cannot be guessed back.
     bodyHash:
-      idempotencyKey === undefined ? Buffer.alloc(0) : hash('sha256', `${idempotencyKey}\n${chat.text}`, 'buffer'),
+      idempotencyKey === undefined ? Buffer.alloc(0) : hash('sha256', `${idempotencyKey}\n${request.text}`, 'buffer'),
     context: encodeContext(context),
   })
   gateway.metrics.holds.inc({ status: result.status })
@@ -66,9 +70,12 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     exchange,
     attempt: exchange.id,
     key,
-    chat,
+    request,
+    interpreters,
     route,
     plan,
+    dispatch: gateway.dispatcher.start(route),
+    admittedAt: performance.now(),
     faults: [],
     attempts: 0,
     dispatchedAt: 0,
@@ -79,10 +86,10 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
   }
 }
 
-function priceHold(chat: ChatRequest, route: Route): HoldPlan {
+function priceHold(request: TextRequest, route: Route): HoldPlan {
   let plan: HoldPlan
   try {
-    plan = planHold(chat, route.targets)
+    plan = planHold(request, route)
   } catch (error) {
     if (!(error instanceof UnpricedUsageError)) throw error
     throw new AppError('pricing_missing', {

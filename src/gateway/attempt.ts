@@ -1,5 +1,6 @@
-import type { UpstreamExchange, UpstreamHttp } from '#adapters/upstream-http.ts'
-import { credentialOf, type Target } from './routes.ts'
+import type { UpstreamExchange, UpstreamHandler, UpstreamHttp } from '#adapters/upstream-http.ts'
+import { AppError } from '#src/errors.ts'
+import { type Target, withCredential } from './target.ts'
 import { faultOfStatus, type UpstreamFault } from './upstream-fault.ts'
 
 export interface AttemptTimeouts {
@@ -50,74 +51,90 @@ export function startAttempt(
   function fault(value: UpstreamFault): void {
     if (over) return
     over = true
-    exchange.abort()
+    exchange?.abort()
     listener.onFault(value)
   }
 
-  const exchange: UpstreamExchange = http.post(
-    {
-      origin: target.origin,
-      path: target.path,
-      headers: { ...target.headers, 'x-client-request-id': request.requestId },
-      body: request.body,
+  let exchange: UpstreamExchange | undefined
+  const { origin, path } = target
+
+  function start(authorization: Record<string, string>): void {
+    if (over) return
+    const headers = { ...target.headers, ...authorization, 'x-client-request-id': request.requestId }
+    exchange = http.post({ origin, path, headers, body: request.body }, handler)
+    if (paused) exchange.pause()
+  }
+
+  /** A key that cannot be opened or exchanged is no fault of the call: another one may serve. */
+  function unauthorized(cause: unknown): void {
+    const code = cause instanceof AppError && cause.code === 'decrypt_failed' ? cause.code : 'credential_unusable'
+    fault({ class: 'credential', code, cause })
+  }
+
+  const handler: UpstreamHandler = {
+    onHeaders(received, receivedHeaders) {
+      if (over) return
+      status = received
+      headers = receivedHeaders
+      if (status >= 200 && status < 300) listener.onAnswer(headers)
+      else errorBody = []
     },
-    {
-      onHeaders(received, receivedHeaders) {
-        if (over) return
-        status = received
-        headers = receivedHeaders
-        if (status >= 200 && status < 300) listener.onAnswer(headers)
-        else errorBody = []
-      },
-      onBody(chunk) {
-        if (over) return
-        deadlineMs = performance.now() + timeouts.idleMs
-        waitingFor = 'idle'
-        if (errorBody === undefined) {
-          listener.onBody(chunk)
-          return
-        }
-        errorBody.push(chunk)
-        errorBytes += chunk.length
-        if (errorBytes > ERROR_BODY_BYTES_MAX) fault(statusFault())
-      },
-      onEnd() {
-        if (over) return
-        if (errorBody !== undefined) {
-          fault(statusFault())
-          return
-        }
-        over = true
-        listener.onEnd()
-      },
-      onFault(kind, cause) {
-        // Headers of an error and then a broken body: the status says more than the break.
-        fault(errorBody === undefined ? { class: 'provider', code: kind, cause } : statusFault())
-      },
+    onBody(chunk) {
+      if (over) return
+      deadlineMs = performance.now() + timeouts.idleMs
+      waitingFor = 'idle'
+      if (errorBody === undefined) {
+        listener.onBody(chunk)
+        return
+      }
+      errorBody.push(chunk)
+      errorBytes += chunk.length
+      if (errorBytes > ERROR_BODY_BYTES_MAX) fault(statusFault())
     },
-  )
+    onEnd() {
+      if (over) return
+      if (errorBody !== undefined) {
+        fault(statusFault())
+        return
+      }
+      over = true
+      listener.onEnd()
+    },
+    onFault(kind, cause) {
+      // Headers of an error and then a broken body: the status says more than the break.
+      fault(errorBody === undefined ? { class: 'provider', code: kind, cause } : statusFault())
+    },
+  }
+
+  try {
+    const authorization = target.authorize(request.body)
+    if (authorization instanceof Promise) authorization.then(start, unauthorized)
+    else start(authorization)
+  } catch (error) {
+    queueMicrotask(() => unauthorized(error))
+  }
 
   function statusFault(): UpstreamFault {
     const body = Buffer.concat(errorBody ?? []).toString('utf8', 0, ERROR_BODY_BYTES_MAX)
-    return faultOfStatus(status, headers, body, credentialOf(target))
+    return withCredential(target, (key) => faultOfStatus(status, headers, body, key))
   }
 
   return {
     abort() {
       over = true
-      exchange.abort()
+      exchange?.abort()
     },
     pause() {
       paused = true
-      exchange.pause()
+      exchange?.pause()
     },
     resume() {
       paused = false
       deadlineMs = performance.now() + timeouts.idleMs
-      exchange.resume()
+      exchange?.resume()
     },
     sent() {
-      return exchange.sent()
+      return exchange?.sent() === true
     },
     over() {
       return over

@@ -3,12 +3,16 @@ import { performance } from 'node:perf_hooks'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { SettleResult } from '#domain/ledger.ts'
 import { type AdmittedCall, type CallEnd, pricedNanos, RECEIPT_ID_PREFIX, settlement } from '#domain/settlement.ts'
+import { assert } from '#lib/assert.ts'
 import { GivenUpError } from '#lib/group-commit.ts'
 import type { TokenCount } from '#wire/count-tokens.ts'
-import type { ChatRequest } from '#wire/openai-chat-request.ts'
+import type { Protocol } from '#wire/protocol.ts'
+import type { TextRequest } from '#wire/text-request.ts'
 import type { Gateway } from './gateway.ts'
 import type { HoldPlan } from './hold-plan.ts'
+import type { Interpreter } from './interpreter.ts'
 import type { Route } from './routes.ts'
+import type { Target } from './target.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
 /** One exchange with a client: what is known before anything is held. */
@@ -17,6 +21,16 @@ export interface Exchange {
   id: string
   res: ServerResponse
   startedAt: number
+  /** Members of the request that its upstreams are not told, for a header. */
+  warnings?: readonly string[]
+}
+
+/** Which target of a call is next. */
+export interface Dispatch {
+  /** An index of the route's targets; undefined: none is left. */
+  next(): number | undefined
+  /** How the last one went. */
+  report(index: number, result: UpstreamFault | 'ended'): void
 }
 
 /** One admitted call: its hold, its attempts, its single settlement. */
@@ -24,9 +38,14 @@ export interface Call extends AdmittedCall {
   exchange: Exchange
   attempt: string
   key: AuthenticatedKey
-  chat: ChatRequest
+  request: TextRequest
   route: Route
   plan: HoldPlan
+  interpreters: ReadonlyMap<Protocol, Interpreter>
+  /** Which target is next. */
+  dispatch: Dispatch
+  /** When the hold was committed: from here the chain of attempts is timed. */
+  admittedAt: number
   faults: { target: number; fault: UpstreamFault }[]
   /** Attempts made so far. */
   attempts: number
@@ -37,6 +56,12 @@ export interface Call extends AdmittedCall {
   settled: boolean
   /** The prompt's tokens, once somebody had to count them. */
   promptCount: TokenCount | undefined
+}
+
+export function interpreterOf(call: Call, target: Target): Interpreter {
+  const interpreter = call.interpreters.get(target.protocol)
+  assert(interpreter !== undefined, 'a call can be put to each of its targets')
+  return interpreter
 }
 
 /** Adds what is missing between the hold and `nanos`, as far as the wallet grants it, and records what has accrued. */
@@ -141,6 +166,7 @@ export function callHeaders(call: Call): Record<string, string> {
     'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
     'x-fluxgate-model': headerText(call.route.model),
     'x-fluxgate-attempts': String(call.attempts),
+    ...(call.exchange.warnings?.length && { 'x-fluxgate-dropped': headerText(call.exchange.warnings.join(',')) }),
   }
 }
 

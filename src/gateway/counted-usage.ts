@@ -1,9 +1,8 @@
 import { priceLines, unpricedKinds } from '#billing/price.ts'
 import type { Usage, UsageKind, UsageSource } from '#billing/usage.ts'
 import { validateUsage } from '#billing/usage.ts'
-import { countPrompt } from '#wire/count-tokens.ts'
-import { type DecodedUsage, decodeOpenaiUsage } from '#wire/openai-usage.ts'
-import type { Call } from './call.ts'
+import type { DecodedUsage } from '#wire/openai-usage.ts'
+import { type Call, interpreterOf } from './call.ts'
 
 export interface UsageFinding {
   usage: Usage
@@ -17,7 +16,9 @@ export interface UsageFinding {
  * what was delivered. What is impossible, or has no price, is never charged; the receipt says why it was not used.
  */
 export function findUsage(call: Call, target: number, reported: unknown, countOutput: () => number): UsageFinding {
-  const decoded = decodeOpenaiUsage(reported)
+  const served = call.route.targets[target]
+  const decoded: DecodedUsage =
+    served === undefined ? { outcome: 'absent' } : interpreterOf(call, served).decodeUsage(reported)
   const reason = whyUnusable(call, target, decoded)
   if (reason === undefined && decoded.outcome === 'usage') return { usage: decoded.usage, usageSource: 'provider' }
   return { ...countedUsage(call, countOutput()), reason: reason ?? 'usage_missing' }
@@ -34,8 +35,7 @@ function whyUnusable(call: Call, target: number, decoded: DecodedUsage): string 
 
 /** The prompt, counted, and `outputTokens`. */
 export function countedUsage(call: Call, outputTokens: number): { usage: Usage; usageSource: UsageSource } {
-  const { messages, prompt } = call.chat
-  call.promptCount ??= countPrompt({ messages, ...prompt })
+  call.promptCount ??= call.request.countPrompt()
   const { tokens, exact } = call.promptCount
   return { usage: { input: tokens, output: outputTokens }, usageSource: exact ? 'counted' : 'estimated' }
 }

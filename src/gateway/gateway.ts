@@ -3,6 +3,7 @@ import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Ledger } from '#domain/ledger.ts'
 import type { Spool } from '#domain/spool.ts'
+import type { Dispatcher } from './dispatcher.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { OpenCalls } from './open-calls.ts'
 import type { Routes } from './routes.ts'
@@ -39,6 +40,7 @@ interface GatewayPolicy {
 export interface Gateway {
   keyring: Keyring
   routes: Routes
+  dispatcher: Dispatcher
   ledger: Ledger
   spool: Spool
   upstream: UpstreamHttp

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { completePrice, UnpricedUsageError } from '#billing/price.ts'
 import { pricedTarget } from '#domain/call-context.ts'
-import { isProblem, parseChatRequest } from '#wire/openai-chat-request.ts'
+import { parseChatRequest } from '#wire/openai-chat-request.ts'
+import { isProblem } from '#wire/text-request.ts'
 import { answerLimit, coveredTokens, nanosFor, planHold, TRANCHE_TOKENS_FIRST } from './hold-plan.ts'
-import type { Target } from './routes.ts'
+import type { Target } from './target.ts'
 
 const HIDDEN_PROMPT_TOKENS = 1_024
 
@@ -18,9 +19,19 @@ function target(options: Partial<Target> & { input?: bigint; output?: bigint } =
       price: completePrice({ lines: { input, output } }),
       book: `sha256:${'0'.repeat(64)}`,
     }),
+    targetId: 't',
+    credentialId: 'c',
+    groupIndex: 0,
+    upstreamWeight: 1,
+    credentialWeight: 1,
+    eligible: true,
+    credential: undefined,
+    protocol: 'chat',
     origin: 'http://127.0.0.1:1',
     path: '/v1/chat/completions',
     headers: {},
+    authorize: () => ({}),
+    firstByteMs: undefined,
     maxOutputTokens: 8_192,
     outputLimitKnown: true,
     hiddenReasoning: false,
@@ -28,6 +39,12 @@ function target(options: Partial<Target> & { input?: bigint; output?: bigint } =
     streamOptions: true,
     ...rest,
   }
+}
+
+function routeOf(targets: Target[]) {
+  const [first, ...rest] = targets
+  assert(first !== undefined)
+  return { targets: [first, ...rest] as const, maxTokens: undefined }
 }
 
 function request(members: object = {}) {
@@ -75,14 +92,14 @@ const plans: [name: string, members: object, targets: Target[], outputNanos: big
 for (const [name, members, targets, outputNanos, floorNanos] of plans)
   test(`what is held: ${name}`, () => {
     const chat = request(members)
-    const plan = planHold(chat, targets)
+    const plan = planHold(chat, routeOf(targets))
     assert.equal(plan.amount, promptNanos(chat) + outputNanos)
     assert.equal(plan.floor, promptNanos(chat) + floorNanos)
   })
 
 test('what is held for an answer covers it, and no token more', () => {
   const chat = request({ stream: true })
-  const plan = planHold(chat, [target()])
+  const plan = planHold(chat, routeOf([target()]))
   assert.equal(coveredTokens(chat, plan, target(), plan.amount), TRANCHE_TOKENS_FIRST)
   for (const tokens of [0, 1, 999, 8_192])
     assert.equal(coveredTokens(chat, plan, target(), nanosFor(chat, plan, target(), tokens)), tokens)
@@ -90,14 +107,14 @@ test('what is held for an answer covers it, and no token more', () => {
 
 test('what has no price cannot be held', () => {
   const sound = { role: 'user', content: [{ type: 'input_audio', input_audio: { data: 'UklGRg==', format: 'wav' } }] }
-  assert.throws(() => planHold(request({ messages: [sound] }), [target()]), UnpricedUsageError)
-  assert.throws(() => planHold(request({ modalities: ['text', 'audio'] }), [target()]), UnpricedUsageError)
+  assert.throws(() => planHold(request({ messages: [sound] }), routeOf([target()])), UnpricedUsageError)
+  assert.throws(() => planHold(request({ modalities: ['text', 'audio'] }), routeOf([target()])), UnpricedUsageError)
 })
 
 test('a document is held for a quarter of a million tokens, a picture for the dearest there is', () => {
   const withPart = (part: object) => {
     const chat = request({ max_tokens: 1, messages: [{ role: 'user', content: [part] }] })
-    return planHold(chat, [target()]).amount - promptNanos(chat)
+    return planHold(chat, routeOf([target()])).amount - promptNanos(chat)
   }
   assert.equal(withPart({ type: 'file', file: { file_id: 'f' } }), 250_010n)
   assert.equal(withPart({ type: 'image_url', image_url: { url: 'https://example.com/a.png' } }), 50_010n)
@@ -115,6 +132,6 @@ const limits: [name: string, members: object, target: Target, short: bigint, lim
 for (const [name, members, at, short, limit] of limits)
   test(`the limit sent upstream: ${name}`, () => {
     const chat = request(members)
-    const plan = planHold(chat, [at])
+    const plan = planHold(chat, routeOf([at]))
     assert.equal(answerLimit(chat, plan, at, plan.amount - short), limit)
   })

@@ -1,17 +1,19 @@
 import { type CallEnd, pricedNanos } from '#domain/settlement.ts'
 import { AppError, errorBody } from '#src/errors.ts'
-import { DONE_FRAME, encodeChunk, encodeUsage } from '#wire/openai-answer.ts'
+import type { StreamVoice } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
-import { type Call, callHeaders, extendHold } from './call.ts'
+import { type Call, callHeaders, extendHold, interpreterOf } from './call.ts'
 import { createClientStream } from './client-stream.ts'
 import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
 import { createDeliveredText } from './delivered-text.ts'
 import { settleInTime, voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import { coveredTokens, nanosFor } from './hold-plan.ts'
-import type { Target } from './routes.ts'
+import { codecOf } from './interpreter.ts'
 import { createStreamReader } from './stream-reader.ts'
+import type { Target } from './target.ts'
 import { createTranche } from './tranche.ts'
+import { firstByteMs, tryTargets } from './try-targets.ts'
 import { upstreamBody } from './upstream-body.ts'
 import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
 
@@ -24,18 +26,14 @@ export async function relayStream(gateway: Gateway, call: Call): Promise<void> {
   const relay = createRelay(gateway, call)
   gateway.openCalls.watch(relay)
   try {
-    for (const [index, target] of call.route.targets.entries()) {
-      let fault = await relay.attempt(index, target)
-      if (fault !== 'ended' && target.streamOptions && refusesStreamOptions(call, fault)) {
-        fault = await relay.attempt(index, { ...target, streamOptions: false })
-        if (fault === 'ended' && relay.delivered()) rememberRefusal(target)
-      }
-      if (fault === 'ended') return
-      call.faults.push({ target: index, fault })
-      gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
-      if (fault.class === 'caller' || fault.code === 'timeout_total' || fault.code === 'shutting_down') break
-    }
-    await relay.fail()
+    const served = await tryTargets(gateway, call, async (index, target) => {
+      const fault = await relay.attempt(index, target)
+      if (fault === 'ended' || !target.streamOptions || !refusesStreamOptions(call, fault)) return fault
+      const again = await relay.attempt(index, { ...target, streamOptions: false })
+      if (again === 'ended' && relay.delivered()) rememberRefusal(target)
+      return again
+    })
+    if (!served) await relay.fail()
   } finally {
     gateway.openCalls.unwatch(relay)
     relay.release()
@@ -47,7 +45,7 @@ export async function relayStream(gateway: Gateway, call: Call): Promise<void> {
  * are his: what he can provoke must not change how others are metered.
  */
 function refusesStreamOptions(call: Call, { class: kind, error }: UpstreamFault): boolean {
-  if (kind !== 'caller' || error === undefined || call.chat.members.has('stream_options')) return false
+  if (kind !== 'caller' || error === undefined || call.request.members.has('stream_options')) return false
   if (error.param !== null) return error.param === 'stream_options' || error.param === 'stream_options.include_usage'
   return error.message.includes('stream_options')
 }
@@ -69,8 +67,8 @@ const LINGER_MS = 1_000
 type Ending = Pick<CallEnd, 'outcome' | 'reason' | 'chargeMax'> & UsageFinding
 
 function createRelay(gateway: Gateway, call: Call) {
-  const { chat, exchange } = call
-  const { timeouts } = gateway
+  const { request, exchange } = call
+  const timeouts = { ...gateway.timeouts, ...call.route.timeouts }
   let delivered = createDeliveredText()
   const pausedBy = { client: false, hold: false }
   let target = 0
@@ -78,6 +76,7 @@ function createRelay(gateway: Gateway, call: Call) {
     | {
         attempt: Attempt
         reader: ReturnType<typeof createStreamReader>
+        voice: StreamVoice
         over: (how: UpstreamFault | Promise<'ended'>) => void
       }
     | undefined
@@ -94,6 +93,11 @@ function createRelay(gateway: Gateway, call: Call) {
     onDrain: () => resume('client'),
     onGone: clientGone,
   })
+
+  /** Says what is ours: as part of the running answer, or by itself where none has begun. */
+  function voice(): StreamVoice {
+    return running?.voice ?? codecOf(request.protocol).format({ includeUsage: request.includeUsage })
+  }
 
   function pause(by: 'client' | 'hold'): void {
     if (!pausedBy.client && !pausedBy.hold) running?.attempt.pause()
@@ -113,7 +117,7 @@ function createRelay(gateway: Gateway, call: Call) {
     const { id, model } = running?.reader.identity() ?? {}
     const names = { ...(model !== undefined && { modelUsed: model }), ...(id !== undefined && { upstreamId: id }) }
     ending = settleInTime(gateway, call, { ...how, ...names, target, attempts: call.attempts }).then((result) => {
-      if (result === undefined) client.end(errorFrame(new AppError('settlement_pending')))
+      if (result === undefined) client.end(errorFrame(new AppError('settlement_pending'), voice()))
       else client.end(Buffer.concat(tail(result.charged ?? 0n).map((part) => Buffer.from(part))))
       return 'ended'
     })
@@ -127,7 +131,7 @@ function createRelay(gateway: Gateway, call: Call) {
   function complete(last: Buffer): void {
     const found = findUsage(call, target, running?.reader.usage(), () => delivered.count())
     const outcome = draining ? 'client_abort' : 'complete'
-    end({ outcome, ...found }, (charged) => [last, receiptComment(charged), DONE_FRAME])
+    end({ outcome, ...found }, (charged) => [last, receiptComment(charged), voice().done()])
   }
 
   function clientGone(): void {
@@ -167,7 +171,7 @@ function createRelay(gateway: Gateway, call: Call) {
         ...countedUsage(call, delivered.count()),
         ...(free && { chargeMax: 0n }),
       },
-      (charged) => [receiptComment(charged), errorFrame(errorOfFaults([{ ...fault, class: 'provider' }]))],
+      (charged) => [receiptComment(charged), errorFrame(errorOfFaults([{ ...fault, class: 'provider' }]), voice())],
     )
   }
 
@@ -177,30 +181,25 @@ function createRelay(gateway: Gateway, call: Call) {
     running.attempt.abort()
     const counted = countedUsage(call, delivered.count())
     end({ outcome: 'cut_off', reason, ...counted }, (charged) => {
-      if (reason !== 'insufficient_credits')
-        return [
-          receiptComment(charged),
-          errorFrame(new AppError(reason === 'shutting_down' ? reason : 'ledger_unavailable')),
-        ]
-      const { id = `chatcmpl-${exchange.id}`, model = call.route.model } = running?.reader.identity() ?? {}
-      const identity = { id, model, created: Math.floor(Date.now() / 1000) }
-      const choices = Array.from({ length: chat.choices }, (_, index) => ({
-        index,
-        delta: {},
-        finish_reason: 'length',
-      }))
-      return [
-        encodeChunk(identity, { choices, fluxgate: { reason } }),
-        ...(chat.includeUsage ? [encodeChunk(identity, { choices: [], usage: encodeUsage(counted.usage) })] : []),
-        receiptComment(charged),
-        DONE_FRAME,
-      ]
+      const saying = voice()
+      if (reason !== 'insufficient_credits') {
+        const error = new AppError(reason === 'shutting_down' ? reason : 'ledger_unavailable')
+        return [receiptComment(charged), errorFrame(error, saying)]
+      }
+      const last = saying.cut({
+        reason,
+        fallback: { id: `chatcmpl-${exchange.id}`, model: call.route.model },
+        created: Math.floor(Date.now() / 1000),
+        choices: request.choices,
+        usage: counted.usage,
+      })
+      return [last, receiptComment(charged), saying.done()]
     })
   }
 
   function trancheFor(at: Target) {
     return createTranche({
-      covered: coveredTokens(chat, call.plan, at, call.held),
+      covered: coveredTokens(request, call.plan, at, call.held),
       outputTokensMax: call.plan.outputTokensMax,
       recount: () => delivered.recount(),
       pause: () => pause('hold'),
@@ -209,11 +208,11 @@ function createRelay(gateway: Gateway, call: Call) {
       async extend(tokens) {
         const { usage } = countedUsage(call, delivered.count())
         const extended = await extendHold(gateway, call, {
-          nanos: nanosFor(chat, call.plan, at, tokens),
+          nanos: nanosFor(request, call.plan, at, tokens),
           accrued: pricedNanos(call.context, target, usage),
           accruedUsage: JSON.stringify({ usage, target }),
         })
-        return extended === 'lost' ? 'lost' : coveredTokens(chat, call.plan, at, call.held)
+        return extended === 'lost' ? 'lost' : coveredTokens(request, call.plan, at, call.held)
       },
     })
   }
@@ -234,10 +233,18 @@ function createRelay(gateway: Gateway, call: Call) {
       call.dispatchedAt = performance.now()
       const tranche = trancheFor(at)
       return new Promise((resolve) => {
+        const interpreter = interpreterOf(call, at)
+        const { format, voice: said, translator } = interpreter.stream()
         const reader = createStreamReader({
           frameBytesMax: gateway.limits.frameBytesMax,
-          choices: chat.choices,
-          includeUsage: chat.includeUsage,
+          format,
+          ...(translator && { translator }),
+          faultOfWhole(body) {
+            const facts = interpreter.parseWhole(body)
+            return 'fault' in facts ? facts.fault : undefined
+          },
+          choices: request.choices,
+          includeUsage: request.includeUsage,
           onText: (text) => delivered.add(text),
           onFrames(bytes) {
             if (ending !== undefined) return
@@ -250,8 +257,9 @@ function createRelay(gateway: Gateway, call: Call) {
           onFault: failed,
         })
         const body = upstreamBody(call, at)
-        const attempt = startAttempt(gateway.upstream, at, { body, requestId: call.requestId }, timeouts, reader)
-        running = { attempt, reader, over: resolve }
+        const patience = { ...timeouts, firstByteMs: firstByteMs(call, at, timeouts.firstByteMs) }
+        const attempt = startAttempt(gateway.upstream, at, { body, requestId: call.requestId }, patience, reader)
+        running = { attempt, reader, voice: said, over: resolve }
         if (exchange.res.destroyed) clientGone()
       })
     },
@@ -266,7 +274,7 @@ function createRelay(gateway: Gateway, call: Call) {
         client.release()
         throw error
       }
-      client.end(errorFrame(error))
+      client.end(errorFrame(error, voice()))
     },
 
     tick(nowMs: number): void {
@@ -304,6 +312,7 @@ function createRelay(gateway: Gateway, call: Call) {
   }
 }
 
-function errorFrame(error: AppError): string {
-  return `data: ${JSON.stringify(errorBody(error))}\n\n`
+function errorFrame(error: AppError, voice: StreamVoice): string {
+  const { message, type, param, code } = errorBody(error).error
+  return voice.error({ message, type, param, code, status: error.status })
 }

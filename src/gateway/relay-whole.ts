@@ -1,52 +1,51 @@
 import { AppError } from '#src/errors.ts'
 import { countTokens } from '#wire/count-tokens.ts'
-import { parseWholeAnswer, type WholeAnswer } from '#wire/openai-answer.ts'
+import { type WholeFacts, WireError } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
-import { type Call, callHeaders } from './call.ts'
+import { type Call, callHeaders, interpreterOf } from './call.ts'
 import { endResponse } from './client-stream.ts'
 import { countedUsage, findUsage } from './counted-usage.ts'
 import { settleInTime, voidCall, withCallHeaders } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
+import type { Interpreter } from './interpreter.ts'
 import { redact } from './redact.ts'
-import { credentialOf, type Target } from './routes.ts'
+import { type Target, withCredential } from './target.ts'
+import { firstByteMs, tryTargets } from './try-targets.ts'
 import { upstreamBody } from './upstream-body.ts'
 import { SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
 
 interface Answered {
+  /** As the client gets it. */
   body: Buffer
   headers: Record<string, string | string[] | undefined>
-  answer: WholeAnswer
+  facts: Extract<WholeFacts, { text: string }>
 }
 
 /**
- * Relays an answer that is not streamed: the body goes to the client as the provider sent it, after the settlement is
- * committed. Throws AppError when no target answers; its call is void then.
+ * Relays an answer that is not streamed: the body goes to the client after the settlement is committed, in its own protocol
+ * as the provider sent it. Throws AppError when no target answers; its call is void then.
  */
 export async function relayWhole(gateway: Gateway, call: Call): Promise<void> {
   const { res } = call.exchange
-  for (const [index, target] of call.route.targets.entries()) {
+  let answered: { target: number; result: Answered | 'gone' } | undefined
+  await tryTargets(gateway, call, async (index, target) => {
     const result = await attemptWhole(gateway, call, target)
-    if (result === 'gone') {
-      await settleGone(gateway, call, index)
-      return
-    }
-    if ('answer' in result) {
-      await deliver(gateway, call, index, result)
-      return
-    }
-    call.faults.push({ target: index, fault: result })
-    gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: result.code })
-    if (result.class === 'caller' || result.code === 'timeout_total' || result.code === 'shutting_down') break
-  }
-  const last = call.faults.at(-1)?.fault.code
-  const error = await voidCall(gateway, call, last === 'shutting_down' ? new AppError(last) : undefined)
-  if (!res.destroyed) throw error
+    if (result !== 'gone' && !('facts' in result)) return result
+    answered = { target: index, result }
+    return 'ended'
+  })
+  if (answered === undefined) {
+    const last = call.faults.at(-1)?.fault.code
+    const error = await voidCall(gateway, call, last === 'shutting_down' ? new AppError(last) : undefined)
+    if (!res.destroyed) throw error
+  } else if (answered.result === 'gone') await settleGone(gateway, call, answered.target)
+  else await deliver(gateway, call, answered.target, answered.result)
 }
 
 async function deliver(gateway: Gateway, call: Call, target: number, answered: Answered): Promise<void> {
-  const { body, headers, answer } = answered
+  const { body, headers, facts } = answered
   const { res } = call.exchange
-  const { usage, usageSource, reason } = findUsage(call, target, answer.usage, () => countTokens(answer.text))
+  const { usage, usageSource, reason } = findUsage(call, target, facts.usage, () => countTokens(facts.text))
   const settled = await settleInTime(gateway, call, {
     outcome: res.destroyed ? 'client_abort' : 'complete',
     ...(reason !== undefined && { reason }),
@@ -54,8 +53,8 @@ async function deliver(gateway: Gateway, call: Call, target: number, answered: A
     usageSource,
     target,
     attempts: call.attempts,
-    ...(answer.identity.model !== undefined && { modelUsed: answer.identity.model }),
-    ...(answer.identity.id !== undefined && { upstreamId: answer.identity.id }),
+    ...(facts.identity.model !== undefined && { modelUsed: facts.identity.model }),
+    ...(facts.identity.id !== undefined && { upstreamId: facts.identity.id }),
   })
   if (settled === undefined) throw withCallHeaders(call, new AppError('settlement_pending'))
   res.writeHead(200, {
@@ -65,14 +64,14 @@ async function deliver(gateway: Gateway, call: Call, target: number, answered: A
     'cache-control': 'no-store',
     ...callHeaders(call),
     'x-fluxgate-charged-nanousd': String(settled.charged ?? 0n),
-    ...upstreamRequest(headers['x-request-id'], call.route.targets[target]),
+    ...upstreamRequest(headers['x-request-id'] ?? headers['request-id'], call.route.targets[target]),
   })
   endResponse(res, body, gateway.timeouts.clientStallMs)
 }
 
 function upstreamRequest(id: string | string[] | undefined, target: Target | undefined): Record<string, string> {
   const plain = plainHeader(id)
-  if (plain === undefined || redact(plain, target && credentialOf(target)) !== plain) return {}
+  if (plain === undefined || withCredential(target, (key) => redact(plain, key)) !== plain) return {}
   return { 'x-upstream-request-id': plain }
 }
 
@@ -130,7 +129,7 @@ function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Ans
 
     const watched = {
       tick(nowMs: number) {
-        if (nowMs - startedAt > timeouts.totalMs) {
+        if (nowMs - startedAt > call.route.timeouts.totalMs) {
           attempt.abort()
           over({ class: 'provider', code: 'timeout_total', timedOut: true })
         } else attempt.tick(nowMs)
@@ -142,8 +141,10 @@ function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Ans
     }
     openCalls.watch(watched)
     res.on('close', gone)
-    // A whole answer begins when it is complete, so its first byte may take as long as the call.
-    const patience = { ...timeouts, firstByteMs: timeouts.totalMs }
+    const interpreter = interpreterOf(call, target)
+    // A whole answer begins when it is complete, so unless its model says otherwise its first byte may take as long as the
+    // call.
+    const patience = { ...call.route.timeouts, firstByteMs: firstByteMs(call, target, timeouts.totalMs) }
     const request = { body: upstreamBody(call, target), requestId: call.requestId }
     attempt = startAttempt(gateway.upstream, target, request, patience, {
       onAnswer(received) {
@@ -159,11 +160,21 @@ function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Ans
       },
       onEnd() {
         const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-        const answer = parseWholeAnswer(body.toString('utf8'))
-        over('fault' in answer ? { class: 'provider', code: answer.fault } : { body, headers, answer })
+        over(readAnswer(interpreter, body, headers))
       },
       onFault: over,
     })
     if (res.destroyed) gone()
   })
+}
+
+function readAnswer(interpreter: Interpreter, body: Buffer, headers: Answered['headers']): Answered | UpstreamFault {
+  const facts = interpreter.parseWhole(body.toString('utf8'))
+  if ('fault' in facts) return { class: 'provider', code: facts.fault }
+  try {
+    return { body: interpreter.render(body), headers, facts }
+  } catch (cause) {
+    if (!(cause instanceof WireError)) throw cause
+    return { class: 'provider', code: 'malformed', cause }
+  }
 }

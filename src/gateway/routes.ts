@@ -1,121 +1,221 @@
 import { unpricedKinds } from '#billing/price.ts'
-import { type PricedTarget, pricedTarget } from '#domain/call-context.ts'
-import type { PriceBook, PriceBookEntry } from '#domain/price-book.ts'
+import type { Credentials } from '#domain/credentials.ts'
+import type { PriceBook } from '#domain/price-book.ts'
+import type { RoutedModel, RouterSnapshot, Surface } from '#domain/router/snapshot.ts'
 import { nearNames } from '#lib/near-names.ts'
-import type { Secret } from '#lib/secret.ts'
 import { AppError } from '#src/errors.ts'
+import type { Protocol } from '#wire/protocol.ts'
+import type { CandidateGroup } from './dispatch/candidate.ts'
+import type { Target } from './target.ts'
+import { type Authorize, createTargets, type Provider } from './targets.ts'
 
-/** One company's API under one credential, as configured. */
-export interface Provider {
-  name: string
-  /** With the version segment, as in `https://api.openai.com/v1`. */
-  baseUrl: string
-  apiKey: Secret | undefined
-  /** What this provider calls the limit on the answer. */
-  maxTokensMember: 'max_completion_tokens' | 'max_tokens'
-}
-
-/** One upstream that could serve a call: where to send it, what it may cost, how far it may go. */
-export interface Target {
-  priced: PricedTarget
-  origin: string
-  path: string
-  headers: Record<string, string>
-  maxOutputTokens: number
-  /** Whether the provider itself enforces maxOutputTokens. */
-  outputLimitKnown: boolean
-  /** Tokens that the client never sees: progress cannot be watched, so the worst case is held. */
-  hiddenReasoning: boolean
-  maxTokensMember: Provider['maxTokensMember']
-  /** Cleared when the upstream refuses `stream_options`; its usage is then counted here. */
-  streamOptions: boolean
-}
-
-/** What a model name stands for: its targets in the order in which they are tried. */
+/** What a model name stands for, asked in one protocol: its targets, group by group. */
 export interface Route {
   model: string
-  /** What metrics call it: a name of the price book, so that clients cannot make up any number of them. */
+  /** What metrics call it: a name of the router config or the price book, so that clients cannot make up any number. */
   label: string
+  /** Version of the router config; undefined for models of the environment. */
+  configVersion: number | undefined
   targets: readonly [Target, ...Target[]]
+  groups: readonly CandidateGroup[]
+  timeouts: RouteTimeouts
+  /** A second attempt after this long without a first byte. */
+  hedgeAfterMs: number | undefined
+  /** The most that one answer may hold, whatever was asked for. */
+  maxTokens: number | undefined
+  /** Calls at once, of this process. */
+  maxConcurrency: number | undefined
 }
 
-/** Answers of a model whose own limit is unknown are held and limited to this. */
-const OUTPUT_TOKENS_DEFAULT = 16_384
+export interface RouteTimeouts {
+  /** Of a stream's first byte; targets may have their own. */
+  firstByteMs: number
+  idleMs: number
+  totalMs: number
+  /** From the hold to the first byte, over all attempts. */
+  chainMs: number | undefined
+}
 
-/** Resolves `provider/model` names. Nothing is guessed: a model without a price is refused, a near name is only named. */
-export function createRoutes(deps: { providers: readonly Provider[]; priceBook: PriceBook }) {
+export interface RoutesDeps {
+  providers: readonly Provider[]
+  priceBook: PriceBook
+  /** What the router config says now. */
+  snapshot: () => RouterSnapshot
+  /** Opens the keys of the router config. */
+  credentials: Pick<Credentials, 'open'>
+  authorize: Authorize
+  /** Of models that have none of their own. */
+  timeouts: RouteTimeouts
+}
+
+const ROUTES_MAX = 10_000
+const ORDERED: CandidateGroup = { strategy: 'ordered' }
+const surfaceOf: Record<Protocol, Surface> = {
+  chat: 'llm',
+  responses: 'llm',
+  messages: 'llm',
+  completions: 'llm',
+  embeddings: 'embedding',
+}
+const endpointOf: Record<Surface, string> = { llm: 'chat', embedding: 'embedding', tts: 'speech', asr: 'transcription' }
+
+/**
+ * Resolves model names: those of the router config, and `provider/model` of the environment's providers. Nothing is guessed: a
+ * model without a price is refused, a near name is only named.
+ */
+export function createRoutes(deps: RoutesDeps) {
+  const { priceBook } = deps
+  const makeTargets = createTargets({ ...deps, bookDigest: priceBook.digest })
   const providers = new Map(deps.providers.map((provider) => [provider.name, provider]))
-  const routes = new Map<string, Route>()
-  const listed = deps.priceBook
+  const priced = priceBook
     .models()
-    .filter((entry) => entry.active && entry.endpoint === 'chat' && providers.has(entry.provider))
-    .filter((entry) => !entry.model.includes('*'))
-  const catalogued = new Set(deps.priceBook.models().map((entry) => entry.provider))
+    .filter((entry) => entry.active && providers.has(entry.provider) && !entry.model.includes('*'))
+  const catalogued = new Set(priceBook.models().map((entry) => entry.provider))
+  let routes = new Map<string, Route>()
+  let compiledFor: RouterSnapshot | undefined
 
-  function resolve(model: string): Route {
-    let route = routes.get(model)
-    if (route !== undefined) return route
+  function resolve(model: string, protocol: Protocol): Route {
+    const snapshot = deps.snapshot()
+    if (snapshot !== compiledFor) {
+      routes = new Map()
+      compiledFor = snapshot
+    }
+    const name = `${protocol} ${model}`
+    const known = routes.get(name)
+    if (known !== undefined) return known
+    const route = compile(snapshot, model, protocol)
+    // Names come from clients, so only as many are kept as there could honestly be.
+    if (routes.size < ROUTES_MAX) routes.set(name, route)
+    return route
+  }
+
+  function compile(snapshot: RouterSnapshot, asked: string, protocol: Protocol): Route {
+    const surface = surfaceOf[protocol]
+    const model = asked === 'auto' ? snapshot.defaults[surface] : asked
+    if (model === undefined)
+      throw new AppError('config_not_set', { message: 'No default model is configured for `auto`.', param: 'model' })
+    const routed = snapshot.models.get(model)
+    if (routed !== undefined && routed.surface === surface) return fromConfig(snapshot, routed, protocol)
+    return fromEnvironment(model, protocol, surface)
+  }
+
+  function fromConfig(snapshot: RouterSnapshot, model: RoutedModel, protocol: Protocol): Route {
+    const all = model.groups.flatMap((group, index) =>
+      group.upstreams.flatMap((upstream) => makeTargets.fromConfig(model, upstream, index, protocol)),
+    )
+    const targets = all.filter((target) => typeof target !== 'string')
+    const excluded = all.filter((target) => typeof target === 'string')
+    const { attemptMs, chainMs, idleMs, totalMs } = model.timeouts
+    return {
+      model: model.name,
+      label: model.name,
+      configVersion: snapshot.version,
+      targets: atLeastOne(targets, model.name, excluded),
+      groups: model.groups,
+      timeouts: {
+        firstByteMs: attemptMs,
+        idleMs: idleMs ?? deps.timeouts.idleMs,
+        totalMs: totalMs ?? deps.timeouts.totalMs,
+        chainMs,
+      },
+      hedgeAfterMs: model.hedgeAfterMs,
+      maxTokens: model.limits.maxTokens,
+      maxConcurrency: model.limits.maxConcurrency,
+    }
+  }
+
+  function fromEnvironment(model: string, protocol: Protocol, surface: Surface): Route {
     const slash = model.indexOf('/')
     const provider = providers.get(model.slice(0, slash))
-    if (slash < 1 || provider === undefined) throw unknownModel(model)
+    if (slash < 1 || provider === undefined) throw unknownModel(model, surface)
     const name = model.slice(slash + 1)
-    const entry = deps.priceBook.find(provider.name, name)
+    const entry = priceBook.find(provider.name, name)
     // Where the book knows a provider's models, one that it does not know is a slip; elsewhere only its price is unknown.
-    if (entry === undefined && catalogued.has(provider.name)) throw unknownModel(model)
-    if (entry === undefined || unpricedKinds(entry.price.lines, ['input', 'output']).length > 0)
+    if (entry === undefined && catalogued.has(provider.name)) throw unknownModel(model, surface)
+    const kinds = surface === 'embedding' ? (['input'] as const) : (['input', 'output'] as const)
+    if (entry === undefined || unpricedKinds(entry.price.lines, kinds).length > 0)
       throw new AppError('pricing_missing', {
         message: `The model ${quote(model)} has no price in the price book, so it cannot be charged.`,
         param: 'model',
       })
-    const label = `${entry.provider}/${entry.model}`
-    route = { model, label, targets: [createTarget(provider, name, entry, deps.priceBook.digest)] }
-    // Names come from clients, so only as many are kept as there could honestly be.
-    if (routes.size < 10_000) routes.set(model, route)
-    return route
+    const target = makeTargets.fromEnvironment(provider, name, entry, protocol)
+    return {
+      model,
+      label: `${entry.provider}/${entry.model}`,
+      configVersion: undefined,
+      targets: atLeastOne(
+        typeof target === 'string' ? [] : [target],
+        model,
+        typeof target === 'string' ? [target] : [],
+      ),
+      groups: [ORDERED],
+      timeouts: deps.timeouts,
+      hedgeAfterMs: undefined,
+      maxTokens: undefined,
+      maxConcurrency: undefined,
+    }
   }
 
-  function unknownModel(model: string): AppError {
-    const near = nearNames(
-      model,
-      listed.map((entry) => `${entry.provider}/${entry.model}`),
-    )
+  function unknownModel(model: string, surface: Surface): AppError {
+    const near = nearNames(model, listed(surface))
     const hint = near.length > 0 ? ` Did you mean ${near.map(quote).join(', ')}?` : ' GET /v1/models lists the models.'
     return new AppError('model_not_found', { message: `No model is named ${quote(model)}.${hint}`, param: 'model' })
   }
 
+  function listed(surface: Surface): string[] {
+    return models()
+      .filter((model) => model.surface === surface)
+      .map(({ id }) => id)
+  }
+
+  /** Every model that can be named, those of the config first. */
+  function models(): ListedModel[] {
+    const configured = [...deps.snapshot().models.values()].map(({ name, surface }) => ({
+      id: name,
+      surface,
+      ownedBy: 'fluxgate',
+    }))
+    const names = new Set(configured.map(({ id }) => id))
+    const others = priced.flatMap((entry) => {
+      const id = `${entry.provider}/${entry.model}`
+      const surface = (Object.keys(endpointOf) as Surface[]).find((key) => endpointOf[key] === entry.endpoint)
+      return surface === undefined || names.has(id) ? [] : [{ id, surface, ownedBy: entry.provider }]
+    })
+    return [...configured, ...others]
+  }
+
   return {
-    /** Throws AppError: model_not_found, pricing_missing. */
+    /** Throws AppError: model_not_found, pricing_missing, config_not_set, protocol_unsupported, decrypt_failed. */
     resolve,
-    models: (): readonly PriceBookEntry[] => listed,
+    models,
   }
 }
 
 export type Routes = ReturnType<typeof createRoutes>
 
-function createTarget(provider: Provider, name: string, entry: PriceBookEntry, book: string): Target {
-  const base = new URL(provider.baseUrl)
-  return {
-    priced: pricedTarget({ provider: provider.name, model: name, price: entry.price, book }),
-    origin: base.origin,
-    path: `${base.pathname.replace(/\/+$/, '')}/chat/completions`,
-    headers: {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'accept-encoding': 'identity',
-      'user-agent': 'fluxgate',
-      ...(provider.apiKey && { authorization: `Bearer ${provider.apiKey.reveal()}` }),
-    },
-    maxOutputTokens: entry.limits.maxOutputTokens ?? OUTPUT_TOKENS_DEFAULT,
-    outputLimitKnown: entry.limits.maxOutputTokens !== undefined,
-    hiddenReasoning: entry.reasoning,
-    maxTokensMember: provider.maxTokensMember,
-    streamOptions: true,
-  }
+export interface ListedModel {
+  id: string
+  surface: Surface
+  ownedBy: string
 }
 
-/** What a target is sent as its credential: ours, and for no client to see. */
-export function credentialOf(target: Target): string | undefined {
-  return target.headers.authorization?.replace(/^Bearer /, '')
+/** Why a configured upstream cannot serve. */
+export type Exclusion = 'pricing_missing' | 'decrypt_failed' | 'protocol_unsupported'
+
+/** The reason that most concerns the caller is told: money first, then what nobody can open, then what nobody speaks. */
+function atLeastOne(targets: Target[], model: string, excluded: readonly Exclusion[]): [Target, ...Target[]] {
+  const [first, ...rest] = targets
+  if (first !== undefined) return [first, ...rest]
+  if (excluded.includes('decrypt_failed')) throw new AppError('decrypt_failed', { details: { model } })
+  if (excluded.includes('pricing_missing'))
+    throw new AppError('pricing_missing', {
+      message: `The model ${quote(model)} has no price, so it cannot be charged.`,
+      param: 'model',
+    })
+  throw new AppError('protocol_unsupported', {
+    message: `The model ${quote(model)} is not served on this route.`,
+    param: 'model',
+  })
 }
 
 function quote(name: string): string {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { parseWholeAnswer } from '#wire/openai-answer.ts'
 import { decodeRawText } from '#wire/openai-chunk.ts'
+import { createChatFormat } from '#wire/openai-format.ts'
 import { createStreamReader } from './stream-reader.ts'
 
 const EVENT_STREAM = { 'content-type': 'text/event-stream' }
@@ -25,6 +27,11 @@ function read(
   const reads: number[] = []
   const reader = createStreamReader({
     frameBytesMax: 10_000,
+    format: createChatFormat({ includeUsage: options.includeUsage ?? false }),
+    faultOfWhole(body) {
+      const facts = parseWholeAnswer(body)
+      return 'fault' in facts ? facts.fault : undefined
+    },
     choices: options.choices ?? 1,
     includeUsage: options.includeUsage ?? false,
     onText: (text) => {

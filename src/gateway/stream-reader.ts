@@ -1,11 +1,17 @@
-import { parseWholeAnswer } from '#wire/openai-answer.ts'
-import { type AnswerIdentity, inspectFrame } from '#wire/openai-chunk.ts'
+import { type AnswerIdentity, type StreamFormat, WireError } from '#wire/protocol.ts'
 import { createFrameSplitter } from '#wire/sse-frames.ts'
+import type { StreamTranslator } from '#wire/stream-translator.ts'
 import type { AttemptListener } from './attempt.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
 export interface StreamReaderOptions {
   frameBytesMax: number
+  /** Of the upstream's protocol. */
+  format: Pick<StreamFormat, 'inspect'>
+  /** Set where the client speaks another protocol than the upstream. */
+  translator?: StreamTranslator
+  /** What is wrong with a 200 that is JSON and no stream. */
+  faultOfWhole(body: string): string | undefined
   /** Answers asked for: with several, one that has finished says nothing of the others. */
   choices: number
   /** Whether the client asked to see the usage chunk. */
@@ -14,7 +20,7 @@ export interface StreamReaderOptions {
   onText(text: string): void
   /** Whole frames as they came, from the first content on. */
   onFrames(bytes: Buffer): void
-  /** The answer is whole. `last` are its final frames but for `[DONE]`, which are due after the settlement. */
+  /** The answer is whole. `last` are its final frames, which are due after the settlement. */
   onComplete(last: Buffer): void
   /** Once; nothing follows. Before the first onFrames the client has seen nothing of this attempt. */
   onFault(fault: UpstreamFault): void
@@ -24,6 +30,7 @@ export interface StreamReaderOptions {
 const EARLY_FRAMES_MAX = 256
 /** Of frames kept back before the first content or behind the last, each. */
 const KEPT_BYTES_MAX = 4 * 1024 * 1024
+const NOTHING = Buffer.alloc(0)
 const WHOLE_BODY_BYTES_MAX = 1024 * 1024
 
 /**
@@ -49,9 +56,9 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
   let over = false
   let notStreamed: Buffer[] | undefined
   let notStreamedBytes = 0
-  const shape = { head: '', tail: '' }
+  const { format, translator } = options
   // The frames of one read that pass on are written together.
-  let passing: { buffer: Buffer; start: number; end: number } | undefined
+  let passing: Buffer[] = []
 
   const splitter = createFrameSplitter(options.frameBytesMax, onFrame)
 
@@ -75,40 +82,53 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
 
   function complete(): void {
     if (over) return
+    let rest = NOTHING
+    try {
+      if (translator !== undefined) rest = Buffer.from(translator.end())
+    } catch (cause) {
+      untranslatable(cause)
+      return
+    }
     over = true
     flush()
-    options.onComplete(Buffer.concat([...(contentSeen ? [] : early), ...last]))
+    options.onComplete(Buffer.concat([...(contentSeen ? [] : early), ...last, rest]))
   }
 
   function flush(): void {
-    if (passing === undefined) return
-    const { buffer, start, end } = passing
-    passing = undefined
-    passedOn = true
-    const bytes = start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
-    options.onFrames(early.length === 0 ? bytes : Buffer.concat([...early, bytes]))
+    if (passing.length === 0) return
+    const bytes = early.length === 0 && passing.length === 1 ? passing[0] : Buffer.concat([...early, ...passing])
+    passing = []
     early = []
+    if (bytes === undefined || bytes.length === 0) return
+    passedOn = true
+    options.onFrames(bytes)
   }
 
+  /** Frames that stand next to each other are passed on as one piece of the buffer they came in. */
   function pass(buffer: Buffer, start: number, end: number): void {
-    if (passing?.buffer === buffer && passing.end === start) {
-      passing.end = end
-      return
-    }
-    flush()
-    passing = { buffer, start, end }
+    const last = passing.at(-1)
+    if (
+      last !== undefined &&
+      last.buffer === buffer.buffer &&
+      last.byteOffset + last.length === buffer.byteOffset + start
+    )
+      passing[passing.length - 1] = buffer.subarray(start - last.length, end)
+    else passing.push(buffer.subarray(start, end))
   }
 
   function onFrame(buffer: Buffer, start: number, end: number): void {
     if (over) return
-    const facts = inspectFrame(buffer, start, end, shape, !contentSeen)
+    const facts = format.inspect(buffer, start, end, !contentSeen)
     switch (facts.kind) {
       case 'silent':
-        if (contentSeen && !ending) pass(buffer, start, end)
+        if (contentSeen && !ending && translator === undefined) pass(buffer, start, end)
         return
       case 'done':
         if (finished.size === 0 && !contentSeen) fault({ class: 'provider', code: 'empty_stream' })
-        else complete()
+        else {
+          if (facts.frame) keepLast(buffer, start, end)
+          complete()
+        }
         return
       case 'error':
         fault({ class: 'provider', code: 'error_in_stream' })
@@ -123,17 +143,37 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
     for (const index of facts.finished) finished.add(index)
     // Before the end of an answer usage is a placeholder or a count so far.
     if (facts.usage !== undefined && (facts.bare || finished.size > 0)) usage = facts.usage
-    if (facts.bare && facts.usage !== undefined) {
+    if (facts.bare && facts.usage !== undefined && translator === undefined) {
       if (options.includeUsage) keepLast(buffer, start, end)
       return
     }
     if (facts.text !== '') options.onText(facts.text)
     if (isFinished()) ending = true
+    if (translator === undefined) put(facts, buffer, start, end)
+    else {
+      let frames: Buffer
+      try {
+        frames = Buffer.from(translator.frame(buffer, start, end))
+      } catch (cause) {
+        untranslatable(cause)
+        return
+      }
+      put(facts, frames, 0, frames.length)
+    }
+  }
+
+  function put(facts: { content: boolean }, buffer: Buffer, start: number, end: number): void {
     if (ending) keepLast(buffer, start, end)
     else if (contentSeen || facts.content || !keepEarly(buffer, start, end)) {
       contentSeen = true
       pass(buffer, start, end)
     }
+  }
+
+  function untranslatable(cause: unknown): void {
+    if (!(cause instanceof WireError)) throw cause
+    finished.clear()
+    fault({ class: 'provider', code: 'malformed_frame', cause })
   }
 
   /** False when so much has been kept back that it must count as content. */
@@ -185,8 +225,8 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
     onEnd() {
       if (over) return
       if (notStreamed !== undefined) {
-        const answer = parseWholeAnswer(Buffer.concat(notStreamed).toString('utf8'))
-        fault({ class: 'provider', code: 'fault' in answer ? answer.fault : 'not_a_stream' })
+        const code = options.faultOfWhole(Buffer.concat(notStreamed).toString('utf8')) ?? 'not_a_stream'
+        fault({ class: 'provider', code })
         return
       }
       const rest = splitter.rest()

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import type { Gateway } from '#gateway/gateway.ts'
-import { handleChat } from '#gateway/handle-chat.ts'
+import { handleText } from '#gateway/handle-text.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError, errorBody, errorHeaders } from '#src/errors.ts'
 
@@ -29,11 +29,11 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
 
   const models: Handler = async (req, { res, ...exchange }) => {
     await authenticate(gateway, req)
-    const data = gateway.routes.models().map(({ provider, model }) => ({
-      id: `${provider}/${model}`,
+    const data = gateway.routes.models().map(({ id, ownedBy }) => ({
+      id,
       object: 'model',
       created: deps.modelsCreatedAt,
-      owned_by: provider,
+      owned_by: ownedBy,
     }))
     const asked = /^\/v1\/models\/([^?]+)/.exec(req.url ?? '')?.[1]
     const body = asked === undefined ? { object: 'list', data } : data.find(({ id }) => id === decodeName(asked))
@@ -42,14 +42,14 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
 
   /** A model that is served but not listed: an alias, or one of a provider with one price for all. Throws, with near names. */
   function unlisted(name: string) {
-    const { model, targets } = gateway.routes.resolve(name)
+    const { model, targets } = gateway.routes.resolve(name, 'chat')
     return { id: model, object: 'model', created: deps.modelsCreatedAt, owned_by: targets[0].priced.provider }
   }
 
   const chat: Handler = async (req, exchange) => {
     openCalls.enter()
     try {
-      await handleChat(gateway, req, exchange)
+      await handleText(gateway, req, exchange, { protocol: 'chat' })
     } catch (error) {
       // Told before the call leaves: shutdown waits for the calls, and closes their connections after that.
       fail(exchange, error)

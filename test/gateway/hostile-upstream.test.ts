@@ -318,7 +318,7 @@ test('a credential that HTTP does not allow fails the call at once', async () =>
     const startedAt = performance.now()
     const body = { model: 'openai/gpt-4o-mini', stream: isStream, messages: [{ role: 'user', content: 'hi' }] }
     const reply = await gateway.chat(body, { key: project.secret })
-    assert.equal(verdictOf(reply), '502 `upstream_failed`')
+    assert.equal(verdictOf(reply), '502 `upstream_credential`')
     assert(performance.now() - startedAt < 1_000)
     assert.doesNotMatch(reply.text, /sk-with/)
     assert.equal((await lastReceipt()).outcome, 'void')

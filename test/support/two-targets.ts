@@ -15,12 +15,15 @@ import { createLedger } from '#domain/ledger.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { registerReceiptKey } from '#domain/receipt-keys.ts'
+import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
+import { createDispatcher } from '#gateway/dispatcher.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { createGatewayMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
-import { createRoutes, type Target } from '#gateway/routes.ts'
+import { createRoutes, type Route } from '#gateway/routes.ts'
+import type { Target } from '#gateway/target.ts'
 import { createInferenceRoutes } from '#routes/inference.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { createTestClient } from '#test/support/gateway.ts'
@@ -73,30 +76,46 @@ export async function createTwoTargets(
   })
   const book = loadPriceBook(await readFile('prices/price-book.json'))
 
+  const timeouts = { firstByteMs: 400, idleMs: 400, totalMs: 5_000, chainMs: undefined, ...options.timeouts }
   const targets = upstreams.map((url, index): Target => {
-    const provider = { name: 'sim', baseUrl: `${url}/v1`, apiKey: undefined, maxTokensMember: 'max_tokens' as const }
-    const [target] = createRoutes({ providers: [provider], priceBook: book }).resolve('sim/echo').targets
+    const provider = { name: 'sim', preset: 'sim', baseUrl: `${url}/v1`, params: {}, apiKey: undefined }
+    const [target] = createRoutes({
+      providers: [provider],
+      priceBook: book,
+      snapshot: () => EMPTY_SNAPSHOT,
+      credentials: { open: () => undefined },
+      authorize: () => ({}),
+      timeouts,
+    }).resolve('sim/echo', 'chat').targets
     const name = ['first', 'second', 'third'][index] ?? `number-${index + 1}`
     const priced = pricedTarget({ provider: name, model: 'echo', price: PRICE, book: book.digest })
     return { ...target, priced }
   })
   const [first, ...rest] = targets
   if (first === undefined) throw new Error('there is at least one target')
+  const route: Omit<Route, 'model' | 'label'> = {
+    configVersion: undefined,
+    targets: [first, ...rest],
+    groups: [{ strategy: 'ordered' }],
+    timeouts,
+    hedgeAfterMs: undefined,
+    maxTokens: undefined,
+    maxConcurrency: undefined,
+  }
   const gateway: Gateway = {
     keyring,
     routes: {
-      resolve: (model) => ({ model, label: model, targets: [first, ...rest] }),
+      resolve: (model) => ({ ...route, model, label: model }),
       models: () => [],
     },
+    dispatcher: createDispatcher(),
     ledger,
     spool,
     upstream,
     openCalls,
     limits: { bodyBytesMax: 1_000_000, frameBytesMax: 100_000, answerBytesMax: 1_000_000, headersMax: 100 },
     timeouts: {
-      firstByteMs: 400,
-      idleMs: 400,
-      totalMs: 5_000,
+      ...timeouts,
       keepAliveMs: 10_000,
       clientStallMs: 5_000,
       settleWaitMs: 5_000,

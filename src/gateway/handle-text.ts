@@ -1,46 +1,62 @@
 import type { IncomingMessage } from 'node:http'
 import { AppError } from '#src/errors.ts'
-import { type ChatRequest, isProblem, parseChatRequest } from '#wire/openai-chat-request.ts'
+import type { Protocol } from '#wire/protocol.ts'
 import { parseLabels, type RequestLabels } from '#wire/request-labels.ts'
+import { isProblem, type RequestProblem, type TextRequest } from '#wire/text-request.ts'
 import { admit } from './admit.ts'
 import { authenticate } from './authenticate.ts'
 import type { Call, Exchange } from './call.ts'
 import { voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
+import { interpret, isStrict } from './interpret.ts'
+import { codecOf } from './interpreter.ts'
 import { readBody } from './read-body.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
 
+/** How a route speaks with its clients. */
+export interface TextRoute {
+  protocol: Protocol
+}
+
 /**
- * The life of one chat call; docs/request-path.md draws it with every way out. Throws AppError while nothing has been
+ * The life of one call for text; docs/request-path.md draws it with every way out. Throws AppError while nothing has been
  * sent to the client. However it ends, a call that was admitted is settled exactly once.
  */
-export async function handleChat(gateway: Gateway, req: IncomingMessage, exchange: Exchange): Promise<void> {
+export async function handleText(
+  gateway: Gateway,
+  req: IncomingMessage,
+  exchange: Exchange,
+  options: TextRoute,
+): Promise<void> {
   let bodyBytes = 0
   const onBytes = (bytes: number) => {
     gateway.openCalls.holdBody(bytes)
     bodyBytes += bytes
   }
   try {
-    await chat(gateway, req, exchange, onBytes)
+    await handle(gateway, req, exchange, options, onBytes)
   } finally {
     gateway.openCalls.releaseBody(bodyBytes)
   }
 }
 
-async function chat(
+async function handle(
   gateway: Gateway,
   req: IncomingMessage,
   exchange: Exchange,
+  options: TextRoute,
   onBytes: (bytes: number) => void,
 ): Promise<void> {
   const key = await authenticate(gateway, req)
   const labels = readLabels(req)
   const idempotencyKey = readIdempotencyKey(req)
-  const request = readChat(await readBody(gateway, req, onBytes))
-  const route = gateway.routes.resolve(request.model)
+  const request = readRequest(options.protocol, await readBody(gateway, req, onBytes))
+  const resolved = gateway.routes.resolve(request.model, request.protocol)
+  const { route, interpreters, warnings } = interpret(request, resolved, exchange, isStrict(req))
+  exchange.warnings = warnings
 
-  const call = await admit(gateway, { exchange, key, labels, chat: request, route, idempotencyKey })
+  const call = await admit(gateway, { exchange, key, labels, request, interpreters, route, idempotencyKey })
 
   if (exchange.res.destroyed) {
     await voidCall(gateway, call, undefined, 'client_abort')
@@ -59,10 +75,10 @@ async function settled(gateway: Gateway, call: Call, relaying: Promise<void>): P
   }
 }
 
-function readChat(body: string): ChatRequest {
-  let request: ReturnType<typeof parseChatRequest>
+function readRequest(protocol: Protocol, body: string): TextRequest {
+  let request: TextRequest | RequestProblem
   try {
-    request = parseChatRequest(body)
+    request = codecOf(protocol).parse(body)
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause
     throw new AppError('body_malformed', { message: `The body is not valid JSON: ${cause.message.slice(0, 200)}` })

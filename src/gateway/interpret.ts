@@ -1,0 +1,61 @@
+import type { IncomingMessage } from 'node:http'
+import { AppError } from '#src/errors.ts'
+import type { Loss } from '#wire/neutral.ts'
+import type { Protocol } from '#wire/protocol.ts'
+import type { TextRequest } from '#wire/text-request.ts'
+import type { Exchange } from './call.ts'
+import { createInterpreter, type Interpreter } from './interpreter.ts'
+import type { Route } from './routes.ts'
+import type { Target } from './target.ts'
+
+const WARNINGS_MAX = 20
+
+/**
+ * An interpreter for each protocol that the targets of a route speak. Targets that the request cannot be put to are left
+ * out; when none remains, the caller is told what cannot be carried. Throws AppError unsupported_parameter.
+ */
+export function interpret(
+  request: TextRequest,
+  route: Route,
+  exchange: Exchange,
+  strict: boolean,
+): { route: Route; interpreters: ReadonlyMap<Protocol, Interpreter>; warnings: readonly string[] } {
+  const options = { id: exchange.id, created: Math.floor(Date.now() / 1000) }
+  const interpreters = new Map<Protocol, Interpreter>()
+  const refused = new Map<Protocol, Loss>()
+  for (const { protocol } of route.targets) {
+    if (interpreters.has(protocol) || refused.has(protocol)) continue
+    const interpreter = createInterpreter(request, protocol, options)
+    const loss = interpreter.losses.find(({ essential }) => essential || strict)
+    if (loss === undefined) interpreters.set(protocol, interpreter)
+    else refused.set(protocol, loss)
+  }
+  const [first, ...rest] = route.targets.filter(({ protocol }) => interpreters.has(protocol))
+  if (first === undefined) throw unsupported(refused)
+  const targets: [Target, ...Target[]] = [first, ...rest]
+  const warnings = [...interpreters.values()].flatMap(({ losses }) => losses.map(({ path }) => path))
+  return {
+    route: refused.size === 0 ? route : { ...route, targets },
+    interpreters,
+    warnings: [...new Set(warnings)].slice(0, WARNINGS_MAX),
+  }
+}
+
+/** Whether the caller would rather have an error than an answer to less than was asked. */
+export function isStrict(req: IncomingMessage): boolean {
+  const value = req.headers['x-fluxgate-translation']
+  if (value === undefined || value === 'lax') return false
+  if (value === 'strict') return true
+  throw new AppError('label_invalid', {
+    message: 'The header x-fluxgate-translation is neither lax nor strict.',
+    param: 'x-fluxgate-translation',
+  })
+}
+
+function unsupported(refused: ReadonlyMap<Protocol, Loss>): AppError {
+  const [loss] = refused.values()
+  return new AppError('unsupported_parameter', {
+    message: `No upstream of this model can be asked for this: '${loss?.path ?? ''}' ${loss?.message ?? 'is not supported'}.`,
+    ...(loss && { param: loss.path }),
+  })
+}
