@@ -1,21 +1,38 @@
 import fc from 'fast-check'
 import { outcomeNumbers } from '#billing/outcome.ts'
-import { RECEIPT_VERSION, type Receipt } from '#billing/receipt.ts'
+import { RECEIPT_VERSION, type Receipt, type ReceiptAttempt } from '#billing/receipt.ts'
 import { type UsageKind, usageKinds, usageSources } from '#billing/usage.ts'
 
 const hex = (length: number) =>
   fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: length, maxLength: length })
 const label = fc.string({ unit: 'binary', minLength: 1, maxLength: 255 })
+// As many attempts as there may be would be longer than a receipt if their names were as long as they may be.
+const shortLabel = fc.string({ unit: 'binary', minLength: 1, maxLength: 20 })
 const publicId = (prefix: string) =>
   fc.string({ unit: fc.constantFrom(...'abcXYZ019_-'), minLength: 1, maxLength: 64 }).map((text) => prefix + text)
 const int64 = fc.bigInt({ min: 0n, max: (1n << 63n) - 1n }).map(String)
 const unitPrice = fc.bigInt({ min: 0n, max: 10n ** 15n }).map(String)
+const code = fc.constantFrom('insufficient_credits', 'upstream_timeout', 'x')
 const kind = fc.constantFrom(...usageKinds)
 
 /** Objects whose keys are usage kinds, in any order. */
 function byKind<T>(value: fc.Arbitrary<T>): fc.Arbitrary<Partial<Record<UsageKind, T>>> {
   return fc.dictionary(kind, value).map((members) => ({ ...members }))
 }
+
+const attempt: fc.Arbitrary<ReceiptAttempt> = fc.record(
+  {
+    cost_nanousd: int64,
+    key: hex(8),
+    model: shortLabel,
+    ms: fc.nat(),
+    protocol: fc.constantFrom('chat', 'messages', 'azure-v1'),
+    provider: shortLabel,
+    result: code,
+    upstream: shortLabel,
+  },
+  { requiredKeys: ['model', 'ms', 'provider', 'result'] },
+)
 
 /** Any receipt of the right form. Its charge need not follow from its usage. */
 export const anyReceipt: fc.Arbitrary<Receipt> = fc
@@ -40,12 +57,21 @@ export const anyReceipt: fc.Arbitrary<Receipt> = fc
       model_used: label,
       upstream_id: label,
       attempts: fc.nat(),
+      attempt_list: fc.array(attempt, { maxLength: 64 }),
       stream: fc.boolean(),
       outcome: fc.constantFrom(...(Object.keys(outcomeNumbers) as (keyof typeof outcomeNumbers)[])),
-      reason: fc.constantFrom('insufficient_credits', 'upstream_timeout', 'x'),
+      reason: code,
       usage: byKind(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })),
       usage_source: fc.constantFrom(...usageSources),
-      price: fc.record({ book: hex(64).map((text) => `sha256:${text}`), lines: byKind(unitPrice) }),
+      price: fc.record(
+        {
+          book: hex(64).map((text) => `sha256:${text}`),
+          flat_nanousd: int64,
+          lines: byKind(unitPrice),
+          minimum_nanousd: int64,
+        },
+        { requiredKeys: ['book', 'lines'] },
+      ),
       charged_nanousd: int64,
       absorbed_nanousd: int64,
       request_commit: hex(64).map((text) => `hmac-sha256:${text}`),
@@ -76,4 +102,8 @@ export const anyReceipt: fc.Arbitrary<Receipt> = fc
       ],
     },
   )
-  .map((receipt) => (receipt.usage_source === 'none' ? { ...receipt, usage: {} } : receipt))
+  .map((receipt) => ({
+    ...receipt,
+    ...(receipt.usage_source === 'none' && { usage: {} }),
+    ...(receipt.attempt_list !== undefined && { attempts: receipt.attempt_list.length }),
+  }))

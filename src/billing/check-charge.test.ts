@@ -32,6 +32,12 @@ function receipt(outcome: Outcome, charged: string, absorbed: string, change: Pa
 
 const nothing: Partial<Receipt> = { usage: {}, usage_source: 'none' }
 
+const least: Partial<Receipt> = { price: { ...receipt('complete', '0', '0').price, minimum_nanousd: '2000' } }
+const flat: Partial<Receipt> = {
+  usage_source: 'estimated',
+  price: { ...receipt('complete', '0', '0').price, flat_nanousd: '70' },
+}
+
 for (const { name, given, ok } of [
   { name: 'the exact price', given: receipt('complete', '1006', '0'), ok: true },
   { name: 'one nano-dollar too much', given: receipt('complete', '1007', '0'), ok: false },
@@ -47,6 +53,22 @@ for (const { name, given, ok } of [
   { name: 'a void call whose usage is only recorded', given: receipt('void', '0', '0'), ok: true },
   { name: 'a void call that is charged', given: receipt('void', '1006', '0'), ok: false },
   { name: 'a void call that absorbs more than its price', given: receipt('void', '0', '1007'), ok: false },
+  { name: 'the minimum', given: receipt('complete', '2000', '0', least), ok: true },
+  { name: 'less than the minimum', given: receipt('complete', '1006', '0', least), ok: false },
+  { name: 'a minimum that is absorbed in part', given: receipt('cut_off', '1006', '994', least), ok: true },
+  { name: 'no minimum of nothing', given: receipt('complete', '0', '0', { ...least, ...nothing }), ok: true },
+  { name: 'the minimum of nothing', given: receipt('complete', '2000', '0', { ...least, ...nothing }), ok: false },
+  { name: 'the flat price', given: receipt('complete', '70', '0', flat), ok: true },
+  { name: 'an estimate beside a flat price', given: receipt('complete', '1006', '0', flat), ok: false },
+  { name: 'the flat price of nothing', given: receipt('complete', '70', '0', { ...flat, ...nothing }), ok: true },
+  {
+    name: 'the flat price of known usage',
+    given: receipt('complete', '70', '0', { ...flat, usage_source: 'counted' }),
+    ok: false,
+  },
+  { name: 'the flat price of a call that was left', given: receipt('client_abort', '70', '0', flat), ok: false },
+  { name: 'the estimate of a call that was left', given: receipt('client_abort', '1006', '0', flat), ok: true },
+  { name: 'the flat price of a void call', given: receipt('void', '0', '70', { ...flat, ...nothing }), ok: false },
 ]) {
   test(`checkCharge: ${name} is ${ok ? 'right' : 'wrong'}`, () => {
     const verdict = checkCharge(given)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { anyReceipt } from '#test/receipt-arbitrary.ts'
 import { parseReceipt, RECEIPT_CHARS_MAX } from './parse-receipt.ts'
-import { encodeReceipt, RECEIPT_VERSION, type Receipt } from './receipt.ts'
+import { encodeReceipt, RECEIPT_VERSION, type Receipt, type ReceiptAttempt } from './receipt.ts'
 import { usageKinds } from './usage.ts'
 
 const plain: Receipt = {
@@ -78,12 +78,24 @@ test('the longest receipt that the gateway may write can be read', () => {
   assert.ok(text.length <= RECEIPT_CHARS_MAX, `${text.length} characters`)
 })
 
+const attempt: ReceiptAttempt = { provider: 'openai', model: 'gpt-x', result: 'ok', ms: 12 }
+
+test('attempts are written in one order of members, whatever the gateway hands over', () => {
+  const given = { ...attempt, upstream: 'u', secret: 'sk-1', key: '9f86d081', protocol: 'chat', cost_nanousd: '5' }
+  const text = encodeReceipt({ ...plain, attempt_list: [given] })
+  const want =
+    '[{"cost_nanousd":"5","key":"9f86d081","model":"gpt-x","ms":12,"protocol":"chat","provider":"openai","result":"ok","upstream":"u"}]'
+  assert.ok(text.includes(`"attempt_list":${want},"attempts":1`), text)
+})
+
 for (const { name, change } of [
   { name: 'a lone surrogate', change: { alias_name: 'a\ud83d' } },
   { name: 'a fraction of a token', change: { usage: { input: 1.5 } } },
   { name: 'a negative number of tokens', change: { usage: { input: -1 } } },
   { name: 'a number beyond 2^53', change: { seq: 2 ** 53 } },
   { name: 'no number', change: { attempts: Number.NaN } },
+  { name: 'a fraction of a millisecond', change: { attempt_list: [{ ...attempt, ms: 0.5 }] } },
+  { name: 'a lone surrogate in an attempt', change: { attempt_list: [{ ...attempt, upstream: '\ud83d' }] } },
 ]) {
   test(`encodeReceipt refuses ${name}`, () => {
     assert.throws(() => encodeReceipt({ ...plain, ...change }), RangeError)
@@ -186,6 +198,19 @@ for (const { name, change, code, field } of [
     change: { request_commit: 'a'.repeat(64) },
     code: 'receipt_field_invalid',
     field: 'request_commit',
+  },
+  { name: 'an attempt too few', change: { attempt_list: [] }, code: 'receipt_field_invalid', field: 'attempts' },
+  {
+    name: 'an attempt that is none',
+    change: { attempt_list: ['openai'] },
+    code: 'receipt_field_invalid',
+    field: 'attempt_list',
+  },
+  {
+    name: 'a price with a member of its own',
+    change: { price: { ...plain.price, constructor: '1' } },
+    code: 'receipt_field_invalid',
+    field: 'price',
   },
   { name: 'stream as text', change: { stream: 'true' }, code: 'receipt_field_invalid', field: 'stream' },
 ]) {

@@ -19,6 +19,7 @@ const alteredFields: Record<string, unknown> = {
   absorbed_nanousd: '1',
   account: 'acc_7qm2vx4kd6jj',
   alias_name: 'resume',
+  attempt_list: full.attempt_list?.map((attempt) => ({ ...attempt, result: 'ok' })),
   attempts: 1,
   charged_nanousd: '6213601',
   config_version: 13,
@@ -116,8 +117,9 @@ export const brokenVectors: readonly BrokenVector[] = [
   ...Object.entries(alteredFields).map(([field, value]) => {
     const bundle = freshBundle()
     bundle.receipt[field] = value
-    // A kind with zero units would already be wrong in form; here the form stays right.
+    // A kind with zero units, or a count that is not that of the list, would already be wrong in form; here it stays right.
     if (field === 'usage') bundle.receipt.usage = { ...full.usage, output: 344, reasoning: 1 }
+    if (field === 'attempts') bundle.receipt.attempt_list = full.attempt_list?.slice(1)
     return vector(`altered-${field.replaceAll('_', '-')}`, 'path', `${field} was altered after signing`, bundle)
   }),
   ...forgedBatches.map(({ name, expect, why, forge }) => {
@@ -126,8 +128,9 @@ export const brokenVectors: readonly BrokenVector[] = [
     return vector(name, expect, why, bundle)
   }),
   ...signedWrong.map(({ name, expect, why, change }) => {
-    const receipt = Object.entries({ ...full, ...change }).filter(([, value]) => value !== undefined)
-    return vector(name, expect, `${why}, and signed`, sealOne(Object.fromEntries(receipt), currentSigner))
+    // What is undefined is left out.
+    const receipt: object = JSON.parse(JSON.stringify({ ...full, ...change }))
+    return vector(name, expect, `${why}, and signed`, sealOne(receipt, currentSigner))
   }),
   ...signedByWrongKey,
   ...brokenTexts(),

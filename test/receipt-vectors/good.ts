@@ -1,8 +1,19 @@
-import { RECEIPT_VERSION, type Receipt } from '#billing/receipt.ts'
+import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION, type Receipt, type ReceiptAttempt } from '#billing/receipt.ts'
 import { currentSigner, retiredSigner } from './keys.ts'
 import { type LooseBundle, sealBatch, sealOne } from './seal.ts'
 
 const book = `sha256:${'5b'.repeat(32)}`
+
+const limited: ReceiptAttempt = {
+  key: '9f86d081',
+  model: 'gpt-x',
+  ms: 87,
+  protocol: 'chat',
+  provider: 'azure',
+  result: 'status_429',
+  upstream: 'azure-sweden/β',
+}
+const served: ReceiptAttempt = { model: 'gpt-x-2026-10-01', ms: 2_310, provider: 'openai', result: 'ok' }
 
 /** 300 × 3 + 512 × 0.3 + 304 × 15 + 40 × 15 dollars per million: 6,213,600 nano-dollars. */
 const complete: Receipt = {
@@ -66,8 +77,13 @@ export const full: Receipt = {
   lock_digest: `sha256:${'c4'.repeat(32)}`,
   upstream_id: 'chatcmpl-Ab3dEf6',
   attempts: 2,
+  attempt_list: [
+    { ...limited, cost_nanousd: '1200' },
+    { ...limited, ...served, key: 'b3a8e0e1', upstream: 'openai' },
+  ],
   outcome: 'client_abort',
   reason: 'client_closed',
+  price: { ...complete.price, flat_nanousd: '5000000', minimum_nanousd: '1000000' },
   request_commit: `hmac-sha256:${'d5'.repeat(32)}`,
   response_commit: `hmac-sha256:${'e6'.repeat(32)}`,
   config_version: 12,
@@ -117,6 +133,67 @@ const free: Receipt = {
   charged_nanousd: '0',
 }
 
+/** A model that is charged in Flux: 8 tokens at 1,000 nano-dollars each, but no less than one Flux. */
+export const inFlux: Receipt = {
+  ...complete,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a10',
+  seq: 4,
+  usage: { input: 5, output: 3 },
+  price: {
+    book,
+    flat_nanousd: '5000000',
+    lines: { input: '1000000', output: '1000000' },
+    minimum_nanousd: '1000000',
+  },
+  charged_nanousd: '1000000',
+}
+
+/** The provider of a complete answer did not tell its usage and a document in it could not be counted. */
+export const flat: Receipt = {
+  ...inFlux,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a11',
+  seq: 5,
+  usage: { input: 250_000, output: 30 },
+  usage_source: 'estimated',
+  charged_nanousd: '5000000',
+}
+
+const unknown: Receipt = {
+  ...flat,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a12',
+  seq: 6,
+  usage: {},
+  usage_source: 'none',
+}
+
+const leftEarly: Receipt = {
+  ...flat,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a13',
+  seq: 7,
+  outcome: 'client_abort',
+  charged_nanousd: '250030000',
+}
+
+const unusedInFlux: Receipt = {
+  ...unused,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a14',
+  seq: 8,
+  price: inFlux.price,
+  attempt_list: [
+    limited,
+    { ...limited, key: '60303ae2', result: 'timeout_first_byte' },
+    { ...served, result: 'reset' },
+  ],
+}
+
+const manyAttempts: Receipt = {
+  ...complete,
+  receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a15',
+  seq: 9,
+  attempts: ATTEMPTS_LISTED_MAX,
+  attempt_list: [...Array<ReceiptAttempt>(ATTEMPTS_LISTED_MAX - 1).fill(limited), served],
+}
+
 const older: Receipt = {
   ...complete,
   receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a09',
@@ -150,6 +227,20 @@ export const goodVectors: readonly { name: string; why: string; bundle: LooseBun
   },
   { name: 'large-numbers', why: 'sums that a double cannot hold', bundle: sealOne(large, currentSigner) },
   { name: 'free-model', why: 'a price of zero is a price', bundle: sealOne(free, currentSigner) },
+  { name: 'minimum', why: 'less used than the minimum', bundle: sealOne(inFlux, currentSigner) },
+  { name: 'flat-estimated', why: 'a complete call whose usage is a bound', bundle: sealOne(flat, currentSigner) },
+  { name: 'flat-unknown', why: 'a complete call without any usage', bundle: sealOne(unknown, currentSigner) },
+  {
+    name: 'flat-left-early',
+    why: 'a client that left pays for what was used, not the flat price',
+    bundle: sealOne(leftEarly, currentSigner),
+  },
+  {
+    name: 'void-attempts',
+    why: 'three attempts failed: neither the minimum nor the flat price is charged',
+    bundle: sealOne(unusedInFlux, currentSigner),
+  },
+  { name: 'attempts-64', why: 'the longest list of attempts', bundle: sealOne(manyAttempts, currentSigner) },
   { name: 'retired-key', why: 'signed in the last millisecond of a key', bundle: sealOne(older, retiredSigner) },
 ]
 

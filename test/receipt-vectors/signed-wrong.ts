@@ -1,5 +1,10 @@
 import type { VerifyStepName } from '#billing/verify-receipt.ts'
-import { full } from './good.ts'
+import { flat as flatReceipt, full, inFlux as minimumReceipt } from './good.ts'
+
+const [attempt] = full.attempt_list ?? []
+const { attempts } = full
+const inFlux = { ...minimumReceipt, attempts }
+const flat = { ...flatReceipt, attempts }
 
 /** Receipts that are signed as they stand, and are wrong all the same. */
 export const signedWrong: readonly {
@@ -55,7 +60,7 @@ export const signedWrong: readonly {
     name: 'charge-rounded-down',
     expect: 'charge',
     why: 'a fraction of a nano-dollar was dropped',
-    change: { usage: { input: 1 }, price: { ...full.price, lines: { input: '1500' } }, charged_nanousd: '1' },
+    change: { usage: { input: 1 }, price: { book: full.price.book, lines: { input: '1500' } }, charged_nanousd: '1' },
   },
   {
     name: 'charge-rounded-twice',
@@ -63,9 +68,128 @@ export const signedWrong: readonly {
     why: 'each kind was rounded up by itself',
     change: {
       usage: { input: 1, output: 1 },
-      price: { ...full.price, lines: { input: '1500', output: '1500' } },
+      price: { book: full.price.book, lines: { input: '1500', output: '1500' } },
       charged_nanousd: '4',
     },
+  },
+  {
+    name: 'charge-minimum-ignored',
+    expect: 'charge',
+    why: 'less than the minimum is charged',
+    change: { ...inFlux, charged_nanousd: '8000' },
+  },
+  {
+    name: 'charge-minimum-added',
+    expect: 'charge',
+    why: 'the minimum is charged on top of the usage',
+    change: { ...inFlux, charged_nanousd: '1008000' },
+  },
+  {
+    name: 'charge-minimum-unused',
+    expect: 'charge',
+    why: 'the minimum is charged though nothing was used',
+    change: { ...inFlux, usage: {} },
+  },
+  {
+    name: 'charge-minimum-absent',
+    expect: 'charge',
+    why: 'a minimum is charged that the price does not state',
+    change: { ...inFlux, price: { ...inFlux.price, minimum_nanousd: undefined } },
+  },
+  {
+    name: 'charge-flat-known',
+    expect: 'charge',
+    why: 'the flat price is charged though the provider told the usage',
+    change: { ...inFlux, charged_nanousd: '5000000' },
+  },
+  {
+    name: 'charge-flat-counted',
+    expect: 'charge',
+    why: 'the flat price is charged though the usage was counted',
+    change: { ...flat, usage_source: 'counted' },
+  },
+  {
+    name: 'charge-flat-ignored',
+    expect: 'charge',
+    why: 'a bound is charged though the price of unknown usage is stated',
+    change: { ...flat, charged_nanousd: '250030000' },
+  },
+  {
+    name: 'charge-flat-cut-off',
+    expect: 'charge',
+    why: 'the flat price is charged for a call that is not complete',
+    change: { ...flat, outcome: 'cut_off' },
+  },
+  {
+    name: 'charge-flat-void',
+    expect: 'charge',
+    why: 'the flat price of a void call is absorbed',
+    change: {
+      ...flat,
+      usage: {},
+      usage_source: 'none',
+      outcome: 'void',
+      charged_nanousd: '0',
+      absorbed_nanousd: '5000000',
+    },
+  },
+  {
+    name: 'charge-attempt-cost',
+    expect: 'charge',
+    why: 'the customer is charged what a failed attempt cost',
+    change: { charged_nanousd: '6214800' },
+  },
+  {
+    name: 'format-attempts-more',
+    expect: 'format',
+    why: 'more attempts are counted than are listed',
+    change: { attempts: 3 },
+  },
+  {
+    name: 'format-attempts-65',
+    expect: 'format',
+    why: 'a list of 65 attempts',
+    change: { attempts: 65, attempt_list: Array(65).fill(attempt) },
+  },
+  {
+    name: 'format-attempts-object',
+    expect: 'format',
+    why: 'the attempts are not a list',
+    change: { attempt_list: { 0: attempt, 1: attempt, length: 2 } },
+  },
+  ...Object.entries({
+    'extra-member': [{ secret: 'sk-1' }, 'a member that this version lacks'],
+    'key-long': [{ key: '9f86d081'.repeat(8) }, 'the whole digest of a key'],
+    'key-upper-case': [{ key: '9F86D081' }, 'upper-case hex'],
+    'result-text': [{ result: 'Too Many Requests' }, 'a result that is no code'],
+    'result-missing': [{ result: undefined }, 'no result'],
+    'ms-text': [{ ms: '87' }, 'milliseconds as a string'],
+    'ms-negative': [{ ms: -1 }, 'milliseconds below zero'],
+    'cost-number': [{ cost_nanousd: 1200 }, 'money is a JSON number'],
+    'upstream-empty': [{ upstream: '' }, 'an upstream without characters'],
+  } satisfies Record<string, [object, string]>).map(([name, [change, why]]) => ({
+    name: `format-attempt-${name}`,
+    expect: 'format' as const,
+    why: `in an attempt: ${why}`,
+    change: { attempts: 1, attempt_list: [{ ...attempt, ...change }] },
+  })),
+  {
+    name: 'format-price-extra',
+    expect: 'format',
+    why: 'the price has a member that this version lacks',
+    change: { price: { ...full.price, maximum_nanousd: '1' } },
+  },
+  {
+    name: 'format-minimum-number',
+    expect: 'format',
+    why: 'the minimum is a JSON number',
+    change: { price: { ...full.price, minimum_nanousd: 1_000_000 } },
+  },
+  {
+    name: 'format-flat-negative',
+    expect: 'format',
+    why: 'the flat price is negative',
+    change: { price: { ...full.price, flat_nanousd: '-1' } },
   },
   { name: 'format-version', expect: 'format', why: 'a version from the future', change: { v: 'fluxgate-receipt/3' } },
   {
