@@ -163,12 +163,45 @@ create table request_log (
   constraint request_log_usage_source_check CHECK (((usage_source >= 1) AND (usage_source <= 4)))
 );
 
+create table router_config (
+  version bigint not null,
+  config text not null,
+  digest text not null,
+  author text not null,
+  reason text not null,
+  parent bigint not null,
+  rollback_of bigint,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint router_config_pkey PRIMARY KEY (version),
+  constraint router_config_author_check CHECK (((length(author) >= 1) AND (length(author) <= 100))),
+  constraint router_config_check CHECK (((parent >= 0) AND (parent < version))),
+  constraint router_config_config_check CHECK ((octet_length(config) <= 4194304)),
+  constraint router_config_digest_check CHECK ((digest ~ '^sha256:[0-9a-f]{64}$'::text)),
+  constraint router_config_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  constraint router_config_version_check CHECK ((version > 0))
+);
+
 create table schema_migration (
   id integer not null,
   name text not null,
   checksum text not null,
   applied_at timestamp with time zone default now() not null,
   constraint schema_migration_pkey PRIMARY KEY (id)
+);
+
+create table setting (
+  version bigint not null,
+  key text not null,
+  value text,
+  author text not null,
+  reason text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint setting_pkey PRIMARY KEY (version),
+  constraint setting_author_check CHECK (((length(author) >= 1) AND (length(author) <= 100))),
+  constraint setting_key_check CHECK (((length(key) >= 1) AND (length(key) <= 100))),
+  constraint setting_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  constraint setting_value_check CHECK ((octet_length(value) <= 1048576)),
+  constraint setting_version_check CHECK ((version > 0))
 );
 
 create table transfer (
@@ -226,6 +259,8 @@ CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, create
 
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
+CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
+
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
 
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
@@ -243,6 +278,8 @@ alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFE
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table request_log add constraint request_log_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
+
+alter table router_config add constraint router_config_rollback_of_fkey FOREIGN KEY (rollback_of) REFERENCES router_config(version);
 
 alter table transfer add constraint transfer_credit_asset_fkey FOREIGN KEY (credit, asset) REFERENCES account(id, asset);
 
@@ -712,6 +749,14 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT E
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON request_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON request_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON router_config FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON router_config FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON setting FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON setting FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON transfer FOR EACH ROW EXECUTE FUNCTION no_change();
 
