@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { verifyBundleText } from '#billing/verify-receipt.ts'
+import { pricedTarget } from '#domain/call-context.ts'
 import { createTestApi, type TestApi } from '#test/support/http-api.ts'
 import { testSharedRefusals } from '#test/support/http-refusals.ts'
 
@@ -19,6 +20,31 @@ test('GET /v1/receipts/{id} 200: the bundle verifies against the published keys,
     assert.equal(answer.status, 200)
     assert.equal(answer.body.receipt.receipt_id, `rcp_${requestId}`)
     assert.equal(answer.body.receipt.charged_nanousd, '2000')
+    const result = await verifyBundleText(answer.text, keys)
+    assert(result.ok, JSON.stringify(result.steps))
+  }
+})
+
+test('GET /v1/receipts/{id} 200: a minimum, a flat price, every attempt and the version of the config verify too', async () => {
+  const project = await api.openProject('routed', 100_000n)
+  const keys = (await api.call('GET /receipts/public-keys.json', { key: null })).body
+  const book = `sha256:${'0'.repeat(64)}`
+  const price = { lines: { input: 1_000n, output: 1_000n }, minimum: 3_000n, flat: 5_000n }
+  const targets = [pricedTarget({ provider: 'sim', model: 'flux', price, book })]
+  const attemptList = [
+    { provider: 'sim', model: 'flux', upstream: 'a', key: '9f86d081', result: 'status_429', ms: 3, costNanos: 7n },
+    { provider: 'sim', model: 'flux', upstream: 'b', protocol: 'chat', result: 'ok', ms: 20 },
+  ]
+  const context = { targets, configVersion: 12 }
+  for (const { end, charged } of [
+    { end: { usage: { input: 5, output: 3 }, attempts: 2, attemptList }, charged: '3000' },
+    { end: { usage: { input: 5_000 }, usageSource: 'estimated' as const }, charged: '5000' },
+  ]) {
+    const requestId = await api.till.charge(project, 10_000n, { context, end })
+    const answer = await api.call(`GET /v1/receipts/rcp_${requestId}`, { key: project.secret })
+    const { receipt } = answer.body
+    assert.deepEqual([receipt.charged_nanousd, receipt.absorbed_nanousd, receipt.config_version], [charged, '0', 12])
+    assert.equal(receipt.attempt_list?.length, end.attemptList?.length)
     const result = await verifyBundleText(answer.text, keys)
     assert(result.ok, JSON.stringify(result.steps))
   }

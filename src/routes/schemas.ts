@@ -1,4 +1,7 @@
 import { type TSchema, Type } from 'typebox'
+import { outcomeNumbers } from '#billing/outcome.ts'
+import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION } from '#billing/receipt.ts'
+import { usageKinds, usageSources } from '#billing/usage.ts'
 
 // What bodies and answers look like. The same objects check requests, type the handlers and make the OpenAPI document.
 
@@ -133,8 +136,62 @@ export const AuditBody = Type.Object({
   ),
 })
 
+const Count = Type.Integer({ minimum: 0 })
+const UnitPrice = Type.String({ pattern: '^(0|[1-9][0-9]{0,15})$', description: 'Pico-dollars per unit.' })
+const byKind = <Value extends TSchema>(value: Value) =>
+  Type.Partial(Type.Object(Object.fromEntries(usageKinds.map((kind) => [kind, value]))))
+
+const AttemptBody = Type.Object({
+  provider: Type.String(),
+  model: Type.String(),
+  upstream: Type.Optional(Type.String({ description: 'The operator’s own id of the upstream.' })),
+  key: Type.Optional(Type.String({ description: 'The first 8 hex digits of the SHA-256 of the credential.' })),
+  protocol: Type.Optional(Type.String()),
+  result: Type.String({ description: '`ok`, or the code of the fault, such as `status_429`.' }),
+  ms: Count,
+  cost_nanousd: Type.Optional(Money),
+})
+
+/** For the OpenAPI document alone: receipts leave as they are stored, and parseReceipt is what reads them. */
+const ReceiptBody = Type.Object({
+  v: Type.Literal(RECEIPT_VERSION),
+  log: Type.String(),
+  receipt_id: Type.String(),
+  account: Type.String(),
+  seq: Type.Integer({ minimum: 1 }),
+  issued_at: Time,
+  project_key: Type.String(),
+  key_id: Type.String(),
+  alias_name: Type.Optional(Type.String()),
+  profile: Type.Optional(Type.String()),
+  origin: Type.Optional(Type.String()),
+  lock_digest: Type.Optional(Type.String()),
+  model: Type.String({ description: 'As you asked for it.' }),
+  provider: Type.String(),
+  model_used: Type.String({ description: 'As the provider knows it.' }),
+  upstream_id: Type.Optional(Type.String({ description: 'The provider’s own id of the call.' })),
+  attempts: Type.Integer({ minimum: 0, description: 'How often an upstream was asked.' }),
+  attempt_list: Type.Optional(Type.Array(AttemptBody, { maxItems: ATTEMPTS_LISTED_MAX })),
+  stream: Type.Boolean(),
+  outcome: Type.Union(Object.keys(outcomeNumbers).map((outcome) => Type.Literal(outcome))),
+  reason: Type.Optional(Type.String()),
+  usage: byKind(Type.Integer({ minimum: 1 })),
+  usage_source: Type.Union(usageSources.map((source) => Type.Literal(source))),
+  price: Type.Object({
+    book: Type.String({ description: 'Digest of the price book.' }),
+    lines: byKind(UnitPrice),
+    minimum_nanousd: Type.Optional(Money),
+    flat_nanousd: Type.Optional(Money),
+  }),
+  charged_nanousd: Money,
+  absorbed_nanousd: Money,
+  request_commit: Type.Optional(Type.String()),
+  response_commit: Type.Optional(Type.String()),
+  config_version: Type.Optional(Count),
+})
+
 export const BundleBody = Type.Object(
-  { receipt: Type.Object({}, { additionalProperties: true }), batch: Type.Object({}, { additionalProperties: true }) },
+  { receipt: ReceiptBody, batch: Type.Object({}, { additionalProperties: true }) },
   { description: 'Everything that is needed to verify the receipt offline, but for the public keys.' },
 )
 

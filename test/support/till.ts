@@ -1,11 +1,11 @@
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { completePrice } from '#billing/price.ts'
 import type { Db } from '#db/pool.ts'
-import { encodeContext, pricedTarget } from '#domain/call-context.ts'
+import { type CallContext, encodeContext, pricedTarget } from '#domain/call-context.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import { createLedger } from '#domain/ledger.ts'
 import { registerReceiptKey } from '#domain/receipt-keys.ts'
-import { settlement } from '#domain/settlement.ts'
+import { type CallEnd, settlement } from '#domain/settlement.ts'
 import { assert } from '#lib/assert.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { TestDatabase } from '#test/support/database.ts'
@@ -41,8 +41,15 @@ export async function createTestTill(deps: {
 
   return {
     signer,
-    /** Charges a whole number of thousand nano-dollars. Returns the request id, 32 hex digits. */
-    async charge(key: AuthenticatedKey, nanos: bigint): Promise<string> {
+    /**
+     * Charges a whole number of thousand nano-dollars, or holds them for a call that `more` describes. Returns the request
+     * id, 32 hex digits.
+     */
+    async charge(
+      key: AuthenticatedKey,
+      nanos: bigint,
+      more: { context?: Partial<CallContext>; end?: Partial<CallEnd> } = {},
+    ): Promise<string> {
       assert(nanos % NANOS_PER_CALL === 0n, 'the till charges thousands of nano-dollars')
       const requestId = uuidv7Hex()
       const { walletId } = key
@@ -53,6 +60,7 @@ export async function createTestTill(deps: {
         model: 'sim/till',
         stream: false,
         targets: [target],
+        ...more.context,
       }
       const held = await ledger.reserve({
         requestId,
@@ -72,6 +80,7 @@ export async function createTestTill(deps: {
           usageSource: 'provider',
           target: 0,
           attempts: 1,
+          ...more.end,
         },
         { log: 'test/1', nowMs: Date.now() },
       )
