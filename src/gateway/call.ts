@@ -2,12 +2,20 @@ import type { ServerResponse } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { SettleResult } from '#domain/ledger.ts'
-import { type AdmittedCall, type CallEnd, pricedNanos, RECEIPT_ID_PREFIX, settlement } from '#domain/settlement.ts'
+import {
+  type AdmittedCall,
+  type AttemptRecord,
+  type CallEnd,
+  endedNanos,
+  RECEIPT_ID_PREFIX,
+  settlement,
+} from '#domain/settlement.ts'
 import { assert } from '#lib/assert.ts'
 import { GivenUpError } from '#lib/group-commit.ts'
 import type { TokenCount } from '#wire/count-tokens.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { TextRequest } from '#wire/text-request.ts'
+import type { DispatchPlan } from './dispatch/candidates.ts'
 import type { Gateway } from './gateway.ts'
 import type { HoldPlan } from './hold-plan.ts'
 import type { Interpreter } from './interpreter.ts'
@@ -25,12 +33,12 @@ export interface Exchange {
   warnings?: readonly string[]
 }
 
-/** Which target of a call is next. */
-export interface Dispatch {
-  /** An index of the route's targets; undefined: none is left. */
-  next(): number | undefined
-  /** How the last one went. */
-  report(index: number, result: UpstreamFault | 'ended'): void
+/** One time that an upstream was asked. */
+interface Attempted {
+  target: Target
+  startedAt: number
+  /** Undefined while it runs. */
+  ended: { result: string; at: number } | undefined
 }
 
 /** One admitted call: its hold, its attempts, its single settlement. */
@@ -42,13 +50,13 @@ export interface Call extends AdmittedCall {
   route: Route
   plan: HoldPlan
   interpreters: ReadonlyMap<Protocol, Interpreter>
-  /** Which target is next. */
-  dispatch: Dispatch
+  /** Which target is next, and what became of those before. */
+  dispatch: DispatchPlan<Target>
   /** When the hold was committed: from here the chain of attempts is timed. */
   admittedAt: number
   faults: { target: number; fault: UpstreamFault }[]
-  /** Attempts made so far. */
-  attempts: number
+  /** Every time that an upstream was asked, oldest first. */
+  attempts: Attempted[]
   /** When the upstream was asked last, and when its first byte came: what is not waiting is ours. */
   dispatchedAt: number
   firstByteAt: number | undefined
@@ -56,6 +64,34 @@ export interface Call extends AdmittedCall {
   settled: boolean
   /** The prompt's tokens, once somebody had to count them. */
   promptCount: TokenCount | undefined
+}
+
+/** Notes that `target` is asked now. */
+export function beginAttempt(call: Call, target: Target): void {
+  call.dispatchedAt = performance.now()
+  call.attempts.push({ target, startedAt: call.dispatchedAt, ended: undefined })
+}
+
+/** Notes what became of the attempt that runs; once. */
+export function endAttempt(call: Call, result: string): void {
+  const attempted = call.attempts.at(-1)
+  if (attempted !== undefined) attempted.ended ??= { result, at: performance.now() }
+}
+
+/** The attempts as the receipt lists them. */
+function attemptList(call: Call): AttemptRecord[] {
+  return call.attempts.map(({ target, startedAt, ended }) => {
+    const { provider, model, upstream, protocol } = target.priced
+    return {
+      provider,
+      model,
+      ...(upstream !== undefined && { upstream }),
+      ...(target.credential && { key: target.credential.id8 }),
+      ...(protocol !== undefined && { protocol }),
+      result: ended?.result ?? 'ok',
+      ms: Math.round((ended?.at ?? performance.now()) - startedAt),
+    }
+  })
 }
 
 export function interpreterOf(call: Call, target: Target): Interpreter {
@@ -88,10 +124,15 @@ export async function extendHold(
  * The one settlement of a call. Resolves once it is durable; the amount is what the wallet was really charged. A call that
  * costs more than it holds first asks for the difference; what the wallet does not cover is absorbed.
  */
-export async function settleCall(gateway: Gateway, call: Call, end: CallEnd): Promise<SettleResult> {
+export async function settleCall(
+  gateway: Gateway,
+  call: Call,
+  ending: Omit<CallEnd, 'attempts' | 'attemptList'>,
+): Promise<SettleResult> {
   if (call.settled) throw new Error('a call is settled once')
   call.settled = true
-  const priced = end.outcome === 'void' || end.chargeMax === 0n ? 0n : pricedNanos(call.context, end.target, end.usage)
+  const end: CallEnd = { ...ending, attempts: call.attempts.length, attemptList: attemptList(call) }
+  const priced = end.outcome === 'void' || end.chargeMax === 0n ? 0n : endedNanos(call.context, end)
   if (priced > call.held)
     await extendHold(gateway, call, { nanos: priced, accrued: 0n, accruedUsage: '{}' }).catch(() => undefined)
   try {
@@ -120,7 +161,7 @@ function record(
   const nowMs = performance.now()
   const stream = String(context.stream)
   const seconds = (nowMs - exchange.startedAt) / 1000
-  const upstreamMs = call.attempts === 0 ? 0 : (call.answeredAt ?? nowMs) - call.dispatchedAt
+  const upstreamMs = call.attempts.length === 0 ? 0 : (call.answeredAt ?? nowMs) - call.dispatchedAt
   const model = call.route.label
   metrics.calls.inc({ model, outcome: end.outcome })
   metrics.tokens.inc({ model, direction: 'input' }, settled.inputTokens)
@@ -141,7 +182,7 @@ function record(
       alias: context.aliasName,
       model: context.model,
       stream: context.stream,
-      attempts: call.attempts,
+      attempts: call.attempts.length,
       faults: call.faults.map(({ fault }) => fault.code),
       outcome: end.outcome,
       reason: end.reason,
@@ -165,7 +206,7 @@ export function callHeaders(call: Call): Record<string, string> {
     ...exchangeHeaders(call.exchange),
     'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
     'x-fluxgate-model': headerText(call.route.model),
-    'x-fluxgate-attempts': String(call.attempts),
+    'x-fluxgate-attempts': String(call.attempts.length),
     ...(call.exchange.warnings?.length && { 'x-fluxgate-dropped': headerText(call.exchange.warnings.join(',')) }),
   }
 }

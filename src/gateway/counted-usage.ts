@@ -1,8 +1,9 @@
 import { priceLines, unpricedKinds } from '#billing/price.ts'
 import type { Usage, UsageKind, UsageSource } from '#billing/usage.ts'
-import { validateUsage } from '#billing/usage.ts'
+import { usageWithin, validateUsage } from '#billing/usage.ts'
 import type { DecodedUsage } from '#wire/openai-usage.ts'
 import { type Call, interpreterOf } from './call.ts'
+import type { HoldPlan } from './hold-plan.ts'
 
 export interface UsageFinding {
   usage: Usage
@@ -19,18 +20,26 @@ export function findUsage(call: Call, target: number, reported: unknown, countOu
   const served = call.route.targets[target]
   const decoded: DecodedUsage =
     served === undefined ? { outcome: 'absent' } : interpreterOf(call, served).decodeUsage(reported)
-  const reason = whyUnusable(call, target, decoded)
+  const reason = whyUnusable(call, target, decoded, countOutput)
   if (reason === undefined && decoded.outcome === 'usage') return { usage: decoded.usage, usageSource: 'provider' }
   return { ...countedUsage(call, countOutput()), reason: reason ?? 'usage_missing' }
 }
 
-function whyUnusable(call: Call, target: number, decoded: DecodedUsage): string | undefined {
+function whyUnusable(call: Call, target: number, decoded: DecodedUsage, countOutput: () => number): string | undefined {
   if (decoded.outcome === 'absent') return 'usage_missing'
   if (decoded.outcome === 'impossible' || !validateUsage(decoded.usage).ok) return 'usage_impossible'
+  if (!isPlausible(call.plan, decoded.usage, countOutput)) return 'usage_impossible'
   const price = call.context.targets[target]?.price
   const used = (Object.keys(decoded.usage) as UsageKind[]).filter((kind) => decoded.usage[kind] !== 0)
   if (price === undefined || unpricedKinds(priceLines(price, decoded.usage), used).length > 0) return 'usage_unpriced'
   return undefined
+}
+
+/** Whether this call can have used so much: by its limits, or else by what was really delivered. */
+function isPlausible(plan: HoldPlan, usage: Usage, countOutput: () => number): boolean {
+  const { promptTokensMax, outputTokensMax } = plan
+  if (usageWithin(usage, { promptTokensMax, completionTokensMax: outputTokensMax }).ok) return true
+  return usageWithin(usage, { promptTokensMax, completionTokensMax: Math.max(outputTokensMax, countOutput()) }).ok
 }
 
 /** The prompt, counted, and `outputTokens`. */

@@ -8,11 +8,14 @@ import { errorOfFaults } from './upstream-fault.ts'
 /** How long the answer to a failed call waits for its void receipt. */
 const VOID_WAIT_MS = 2_000
 
+/** How a call ended, but for its attempts, which the call itself knows. */
+export type Ending = Omit<CallEnd, 'attempts' | 'attemptList'>
+
 /** Settles and waits for the commit, but not for ever. Undefined: the settlement goes on and the answer must say so. */
 export async function settleInTime(
   gateway: Gateway,
   call: Call,
-  end: CallEnd,
+  end: Ending,
   waitMs = gateway.timeouts.settleWaitMs,
 ): Promise<SettleResult | undefined> {
   const settling = settleCall(gateway, call, end)
@@ -36,7 +39,7 @@ export async function settleInTime(
  * says `reason`; by default the last fault, or the code of the error.
  */
 export async function voidCall(gateway: Gateway, call: Call, error?: AppError, reason?: string): Promise<AppError> {
-  const reported = error ?? errorOfFaults(call.faults.map(({ fault }) => fault))
+  const reported = error ?? errorOfCall(call)
   const last = call.faults.at(-1)
   await settleInTime(
     gateway,
@@ -47,11 +50,20 @@ export async function voidCall(gateway: Gateway, call: Call, error?: AppError, r
       usage: {},
       usageSource: 'none',
       target: last?.target ?? 0,
-      attempts: call.attempts,
     },
     VOID_WAIT_MS,
   )
   return withCallHeaders(call, reported)
+}
+
+/** What the client is told when nobody served it. */
+function errorOfCall(call: Call): AppError {
+  const { reason, retryAfterMs } = call.dispatch.exhausted()
+  if (call.faults.length > 0 || reason !== 'saturated') return errorOfFaults(call.faults.map(({ fault }) => fault))
+  return new AppError('overloaded', {
+    message: 'Every upstream of this model serves as many calls as it may. Try again soon.',
+    headers: retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) },
+  })
 }
 
 /** The same error, with the names of the call in its headers. */

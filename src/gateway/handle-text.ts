@@ -56,13 +56,21 @@ async function handle(
   const { route, interpreters, warnings } = interpret(request, resolved, exchange, isStrict(req))
   exchange.warnings = warnings
 
-  const call = await admit(gateway, { exchange, key, labels, request, interpreters, route, idempotencyKey })
-
-  if (exchange.res.destroyed) {
-    await voidCall(gateway, call, undefined, 'client_abort')
-    return
+  const leaveModel = gateway.dispatcher.enterModel(route)
+  try {
+    const call = await admit(gateway, { exchange, key, labels, request, interpreters, route, idempotencyKey })
+    if (exchange.res.destroyed) {
+      await voidCall(gateway, call, undefined, 'client_abort')
+      return
+    }
+    try {
+      await settled(gateway, call, request.stream ? relayStream(gateway, call) : relayWhole(gateway, call))
+    } finally {
+      call.dispatch.close()
+    }
+  } finally {
+    leaveModel()
   }
-  await settled(gateway, call, request.stream ? relayStream(gateway, call) : relayWhole(gateway, call))
 }
 
 /** A bug while relaying must not leave a hold open until its lease runs out. */

@@ -2,7 +2,7 @@ import { type CallEnd, pricedNanos } from '#domain/settlement.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import type { StreamVoice } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
-import { type Call, callHeaders, extendHold, interpreterOf } from './call.ts'
+import { beginAttempt, type Call, callHeaders, endAttempt, extendHold, interpreterOf } from './call.ts'
 import { createClientStream } from './client-stream.ts'
 import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
 import { createDeliveredText } from './delivered-text.ts'
@@ -13,7 +13,7 @@ import { codecOf } from './interpreter.ts'
 import { createStreamReader } from './stream-reader.ts'
 import type { Target } from './target.ts'
 import { createTranche } from './tranche.ts'
-import { firstByteMs, tryTargets } from './try-targets.ts'
+import { firstByteMs, noteFault, tryTargets } from './try-targets.ts'
 import { upstreamBody } from './upstream-body.ts'
 import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
 
@@ -29,6 +29,7 @@ export async function relayStream(gateway: Gateway, call: Call): Promise<void> {
     const served = await tryTargets(gateway, call, async (index, target) => {
       const fault = await relay.attempt(index, target)
       if (fault === 'ended' || !target.streamOptions || !refusesStreamOptions(call, fault)) return fault
+      endAttempt(call, fault.code)
       const again = await relay.attempt(index, { ...target, streamOptions: false })
       if (again === 'ended' && relay.delivered()) rememberRefusal(target)
       return again
@@ -64,7 +65,7 @@ function rememberRefusal(target: Target): void {
 /** How long an upstream that has said all may take to end its response, so that the connection can be used again. */
 const LINGER_MS = 1_000
 
-type Ending = Pick<CallEnd, 'outcome' | 'reason' | 'chargeMax'> & UsageFinding
+type StreamEnd = Pick<CallEnd, 'outcome' | 'reason' | 'chargeMax'> & UsageFinding
 
 function createRelay(gateway: Gateway, call: Call) {
   const { request, exchange } = call
@@ -111,12 +112,12 @@ function createRelay(gateway: Gateway, call: Call) {
   }
 
   /** Settles the call, then ends the client's stream with `tail`; once. */
-  function end(how: Ending, tail: (charged: bigint) => (Buffer | string)[]): void {
+  function end(how: StreamEnd, tail: (charged: bigint) => (Buffer | string)[]): void {
     if (ending !== undefined) return
     call.answeredAt = performance.now()
     const { id, model } = running?.reader.identity() ?? {}
     const names = { ...(model !== undefined && { modelUsed: model }), ...(id !== undefined && { upstreamId: id }) }
-    ending = settleInTime(gateway, call, { ...how, ...names, target, attempts: call.attempts }).then((result) => {
+    ending = settleInTime(gateway, call, { ...how, ...names, target }).then((result) => {
       if (result === undefined) client.end(errorFrame(new AppError('settlement_pending'), voice()))
       else client.end(Buffer.concat(tail(result.charged ?? 0n).map((part) => Buffer.from(part))))
       return 'ended'
@@ -144,9 +145,17 @@ function createRelay(gateway: Gateway, call: Call) {
       return
     }
     running.attempt.abort()
+    leave('client_abort')
     // Nobody can bill a request that never left.
     if (running.attempt.sent()) end({ outcome: 'client_abort', ...countedUsage(call, delivered.count()) }, () => [])
     else end({ outcome: 'void', reason: 'client_abort', usage: {}, usageSource: 'none' }, () => [])
+  }
+
+  /** The attempt is given up, through no fault of the upstream. */
+  function leave(why: string): void {
+    const at = call.route.targets[target]
+    if (at !== undefined) call.dispatch.report(at, 'aborted')
+    endAttempt(call, why)
   }
 
   /** The upstream failed: before content the next target may serve, afterwards the client is told in the stream. */
@@ -157,8 +166,7 @@ function createRelay(gateway: Gateway, call: Call) {
       running?.over(fault)
       return
     }
-    call.faults.push({ target, fault })
-    gateway.metrics.attempts.inc({ provider: call.context.targets[target]?.provider ?? '', fault: fault.code })
+    noteFault(gateway, call, target, fault)
     if (!contentSent) {
       end({ outcome: 'void', reason: fault.code, usage: {}, usageSource: 'none' }, () => [])
       return
@@ -179,6 +187,7 @@ function createRelay(gateway: Gateway, call: Call) {
   function cut(reason: 'insufficient_credits' | 'hold_lost' | 'ledger_unavailable' | 'shutting_down'): void {
     if (ending !== undefined || running === undefined) return
     running.attempt.abort()
+    leave(reason)
     const counted = countedUsage(call, delivered.count())
     end({ outcome: 'cut_off', reason, ...counted }, (charged) => {
       const saying = voice()
@@ -195,6 +204,14 @@ function createRelay(gateway: Gateway, call: Call) {
       })
       return [last, receiptComment(charged), saying.done()]
     })
+  }
+
+  /** The first content goes out: from here no other target can serve. */
+  function served(): void {
+    contentSent = true
+    call.firstByteAt ??= performance.now()
+    const at = call.route.targets[target]
+    if (at !== undefined) call.dispatch.answered(at)
   }
 
   function trancheFor(at: Target) {
@@ -229,8 +246,7 @@ function createRelay(gateway: Gateway, call: Call) {
       if (gateway.openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
       target = index
       delivered = createDeliveredText()
-      call.attempts += 1
-      call.dispatchedAt = performance.now()
+      beginAttempt(call, at)
       const tranche = trancheFor(at)
       return new Promise((resolve) => {
         const interpreter = interpreterOf(call, at)
@@ -248,8 +264,7 @@ function createRelay(gateway: Gateway, call: Call) {
           onText: (text) => delivered.add(text),
           onFrames(bytes) {
             if (ending !== undefined) return
-            contentSent = true
-            call.firstByteAt ??= performance.now()
+            if (!contentSent) served()
             client.write(bytes)
             tranche.advance(delivered.estimate())
           },

@@ -2,7 +2,7 @@ import { AppError } from '#src/errors.ts'
 import { countTokens } from '#wire/count-tokens.ts'
 import { type WholeFacts, WireError } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
-import { type Call, callHeaders, interpreterOf } from './call.ts'
+import { beginAttempt, type Call, callHeaders, endAttempt, interpreterOf } from './call.ts'
 import { endResponse } from './client-stream.ts'
 import { countedUsage, findUsage } from './counted-usage.ts'
 import { settleInTime, voidCall, withCallHeaders } from './finish-call.ts'
@@ -52,7 +52,6 @@ async function deliver(gateway: Gateway, call: Call, target: number, answered: A
     usage,
     usageSource,
     target,
-    attempts: call.attempts,
     ...(facts.identity.model !== undefined && { modelUsed: facts.identity.model }),
     ...(facts.identity.id !== undefined && { upstreamId: facts.identity.id }),
   })
@@ -91,13 +90,15 @@ function plainHeader(value: string | string[] | undefined): string | undefined {
 /** The client hung up before the answer was there: the provider was asked, so the prompt is paid. */
 async function settleGone(gateway: Gateway, call: Call, target: number): Promise<void> {
   call.answeredAt = performance.now()
+  endAttempt(call, 'client_abort')
+  const served = call.route.targets[target]
+  if (served !== undefined) call.dispatch.report(served, 'aborted')
   const { usage, usageSource } = countedUsage(call, 0)
   await settleInTime(gateway, call, {
     outcome: 'client_abort',
     usage,
     usageSource,
     target,
-    attempts: call.attempts,
   })
 }
 
@@ -105,8 +106,7 @@ function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Ans
   const { res, startedAt } = call.exchange
   const { timeouts, limits, openCalls } = gateway
   if (openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
-  call.attempts += 1
-  call.dispatchedAt = performance.now()
+  beginAttempt(call, target)
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let bytes = 0

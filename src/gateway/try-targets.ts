@@ -1,34 +1,42 @@
-import type { Call } from './call.ts'
+import { type Call, endAttempt } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import type { Target } from './target.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
 /**
  * Tries the targets of a call until one has served it, and remembers what became of each. `attempt` resolves to `ended`
- * when the call is over, or to the fault that leaves the client unserved. False: no target is left.
+ * when the call is over, or to the fault that leaves the client unserved. False: nobody else is asked.
  */
 export async function tryTargets(
   gateway: Gateway,
   call: Call,
   attempt: (index: number, target: Target) => Promise<UpstreamFault | 'ended'>,
 ): Promise<boolean> {
-  const { dispatch } = call
-  for (let index = dispatch.next(); index !== undefined; index = dispatch.next()) {
-    const target = call.route.targets[index]
-    if (target === undefined) break
-    const fault = await attempt(index, target)
-    dispatch.report(index, fault)
-    if (fault === 'ended') return true
-    call.faults.push({ target: index, fault })
-    gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
-    if (endsChain(call, fault)) break
+  const { dispatch, route } = call
+  for (let target = dispatch.next(); target !== undefined; target = dispatch.next()) {
+    const index = route.targets.indexOf(target)
+    const result = await attempt(index, target)
+    if (result === 'ended') {
+      dispatch.report(target, 'ok')
+      return true
+    }
+    noteFault(gateway, call, index, result)
+    if (isChainOver(call)) break
   }
   return false
 }
 
-/** No other target would do better, or none may be asked any more. */
-function endsChain(call: Call, fault: UpstreamFault): boolean {
-  if (fault.class === 'caller' || fault.code === 'timeout_total' || fault.code === 'shutting_down') return true
+/** An upstream failed: its health, the receipt and the metrics learn of it. */
+export function noteFault(gateway: Gateway, call: Call, index: number, fault: UpstreamFault): void {
+  const target = call.route.targets[index]
+  endAttempt(call, fault.code)
+  call.faults.push({ target: index, fault })
+  if (target === undefined) return
+  call.dispatch.report(target, fault)
+  gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
+}
+
+function isChainOver(call: Call): boolean {
   const { chainMs } = call.route.timeouts
   return chainMs !== undefined && performance.now() - call.admittedAt >= chainMs
 }
