@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { decodeBase64 } from '#lib/base64.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
+import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
 const seconds = (count: number) => count * 1000
 const http = ['http:', 'https:']
@@ -42,23 +43,12 @@ export const settings = {
     parse: (value) => value,
   }),
 
-  OPENAI_API_KEY: secret('Enables `openai/<model>`.'),
-  OPENAI_BASE_URL: url('Where `openai/<model>` is served. https://api.openai.com/v1 when unset.', http),
-  ANTHROPIC_API_KEY: secret("Enables `anthropic/<model>`, on Anthropic's OpenAI-compatible endpoint."),
-  ANTHROPIC_BASE_URL: url('https://api.anthropic.com/v1 when unset.', http),
-  GEMINI_API_KEY: secret("Enables `gemini/<model>`, on Google's OpenAI-compatible endpoint."),
-  GEMINI_BASE_URL: url('https://generativelanguage.googleapis.com/v1beta/openai when unset.', http),
-  OPENROUTER_API_KEY: secret('Enables `openrouter/<vendor>/<model>`, for models with a price.'),
-  OPENROUTER_BASE_URL: url('https://openrouter.ai/api/v1 when unset.', http),
-  GROQ_API_KEY: secret('Enables `groq/<model>`, for models with a price.'),
-  GROQ_BASE_URL: url('https://api.groq.com/openai/v1 when unset.', http),
-  DEEPSEEK_API_KEY: secret('Enables `deepseek/<model>`, for models with a price.'),
-  DEEPSEEK_BASE_URL: url('https://api.deepseek.com/v1 when unset.', http),
-  MISTRAL_API_KEY: secret('Enables `mistral/<model>`, for models with a price.'),
-  MISTRAL_BASE_URL: url('https://api.mistral.ai/v1 when unset.', http),
-  XAI_API_KEY: secret('Enables `xai/<model>`, for models with a price.'),
-  XAI_BASE_URL: url('https://api.x.ai/v1 when unset.', http),
-  OLLAMA_BASE_URL: url('Enables `ollama/<model>`, free of charge, as in http://127.0.0.1:11434/v1.', http),
+  ...providerSettings,
+  GOOGLE_TOKEN_URL: url('Token address that service account keys may name beside those of Google.', [
+    'https:',
+    'http:',
+  ]),
+  AZURE_AUTHORITY_HOST: url('Microsoft login of `azure-openai`. https://login.microsoftonline.com when unset.', http),
   OPENROUTER_KEY: secret('What `fluxgate router seed` seals as the key for OpenRouter; read by nothing else.'),
   AZURE_KEY: secret('What `fluxgate router seed` seals as the key for Azure speech; read by nothing else.'),
   DASHSCOPE_KEY: secret('What `fluxgate router seed` seals as the key for DashScope speech; read by nothing else.'),
@@ -133,40 +123,20 @@ export const settings = {
   ),
 } satisfies Record<string, Setting<unknown>>
 
-/** A company's API that the environment configures. */
-interface ProviderSetting {
-  name: string
-  baseUrl: string
-  apiKey: Secret | undefined
-}
-
-// Presets: name, environment prefix, where it is served. A provider exists when its key is set.
-const presets = [
-  ['openai', 'OPENAI', 'https://api.openai.com/v1'],
-  ['anthropic', 'ANTHROPIC', 'https://api.anthropic.com/v1'],
-  ['gemini', 'GEMINI', 'https://generativelanguage.googleapis.com/v1beta/openai'],
-  ['openrouter', 'OPENROUTER', 'https://openrouter.ai/api/v1'],
-  ['groq', 'GROQ', 'https://api.groq.com/openai/v1'],
-  ['deepseek', 'DEEPSEEK', 'https://api.deepseek.com/v1'],
-  ['mistral', 'MISTRAL', 'https://api.mistral.ai/v1'],
-  ['xai', 'XAI', 'https://api.x.ai/v1'],
-] as const
-
 export type Config = ReturnType<typeof parseConfig>
 
 /** The only reader of the environment. Throws one Error that names every problem. */
 export function parseConfig(env: Record<string, string | undefined>) {
-  const values = readSettings(settings, env)
+  let providers: readonly ProviderSetting[] = []
+  const values = readSettings(settings, env, (read) => {
+    const { found, problems } = readProviders(read)
+    providers = found
+    return problems
+  })
   const embedded = values.DATABASE_URL === undefined
   const missing = (['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY', 'LLM_ROUTER_MASTER_KEY'] as const).filter(
     (name) => values[name] === undefined,
   )
-  const providers: ProviderSetting[] = presets.flatMap(([name, prefix, baseUrl]) => {
-    const apiKey = values[`${prefix}_API_KEY`]
-    return apiKey === undefined ? [] : [{ name, apiKey, baseUrl: values[`${prefix}_BASE_URL`] ?? baseUrl }]
-  })
-  if (values.OLLAMA_BASE_URL !== undefined)
-    providers.push({ name: 'ollama', apiKey: undefined, baseUrl: values.OLLAMA_BASE_URL })
   return Object.freeze({
     ...values,
     DATA_DIR: resolve(values.DATA_DIR),

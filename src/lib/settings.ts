@@ -65,10 +65,14 @@ export function oneOf<const T extends string>(
 
 type Values<S> = { [Name in keyof S]: S[Name] extends Setting<infer T> ? T : never }
 
-/** Reads all settings at once. Throws one Error that names every problem; never repeats a value, which may be a secret. */
+/**
+ * Reads all settings at once. Throws one Error that names every problem; never repeats a value, which may be a secret.
+ * `check` finds what is wrong with values together.
+ */
 export function readSettings<S extends Record<string, Setting<unknown>>>(
   settings: S,
   env: Record<string, string | undefined>,
+  check: (values: Values<S>) => readonly string[] = () => [],
 ): Values<S> {
   const problems: string[] = []
   const values: Record<string, unknown> = {}
@@ -82,6 +86,7 @@ export function readSettings<S extends Record<string, Setting<unknown>>>(
       problems.push(`${name} must be ${(error as Error).message}`)
     }
   }
+  problems.push(...check(values as Values<S>))
   if (problems.length > 0) throw new Error(`The configuration cannot be used:\n- ${problems.join('\n- ')}`)
   return values as Values<S>
 }

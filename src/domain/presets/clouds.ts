@@ -8,10 +8,18 @@ const azureEnvironment: PresetEnvironment = {
     { form: 'entra', tenantId: 'AZURE_TENANT_ID', clientId: 'AZURE_CLIENT_ID', secret: 'AZURE_CLIENT_SECRET' },
   ],
   credentialRequired: true,
-  baseUrl: 'AZURE_OPENAI_ENDPOINT',
+  baseUrl: {
+    variable: 'AZURE_OPENAI_ENDPOINT',
+    description: 'Where `azure-openai/<deployment>` is served, as in https://NAME.openai.azure.com.',
+  },
 }
 
-const region: PresetParam = { pattern: /^[a-z]{2,4}(-[a-z]+){1,3}-\d$/, fallback: undefined, variable: 'AWS_REGION' }
+const region: PresetParam = {
+  pattern: /^[a-z]{2,4}(-[a-z]+){1,3}-\d$/,
+  fallback: undefined,
+  variable: 'AWS_REGION',
+  description: 'Region of `bedrock/<model>`, as in us-west-2.',
+}
 
 const bedrockCredentials: PresetEnvironment['credentials'] = [
   { form: 'text', variable: 'AWS_BEARER_TOKEN_BEDROCK' },
@@ -44,6 +52,8 @@ export const clouds: readonly Preset[] = [
         pattern: /^\d{4}-\d{2}-\d{2}(-preview)?$/,
         fallback: undefined,
         variable: 'AZURE_OPENAI_API_VERSION',
+        description:
+          'Serves `azure-openai/<deployment>` by the API of this date, as in 2024-10-21. Unset: by the v1 API.',
       },
     },
     paths: Object.fromEntries(
@@ -56,7 +66,7 @@ export const clouds: readonly Preset[] = [
     maxTokensMember: 'max_completion_tokens',
     streamOptions: true,
     usageInStream: 'asked',
-    environment: { ...azureEnvironment, enabledBy: ['AZURE_OPENAI_API_VERSION'] },
+    environment: { ...azureEnvironment, provider: 'azure-openai', enabledBy: ['AZURE_OPENAI_API_VERSION'] },
     notes: 'The model is the name of a deployment and part of the path. Takes the place of azure-openai.',
   },
   {
@@ -71,8 +81,18 @@ export const clouds: readonly Preset[] = [
       },
     },
     params: {
-      project: { pattern: /^[a-z][a-z0-9-]{4,61}[a-z0-9]$/, fallback: undefined, variable: 'VERTEX_PROJECT' },
-      location: { pattern: /^[a-z]+(-[a-z]+[0-9]+)?$/, fallback: 'global', variable: 'VERTEX_LOCATION' },
+      project: {
+        pattern: /^[a-z][a-z0-9-]{4,61}[a-z0-9]$/,
+        fallback: undefined,
+        variable: 'VERTEX_PROJECT',
+        description: 'Enables `vertex/google/<model>`: the Google Cloud project that pays.',
+      },
+      location: {
+        pattern: /^[a-z]+(-[a-z]+[0-9]+)?$/,
+        fallback: 'global',
+        variable: 'VERTEX_LOCATION',
+        description: 'Location of `vertex/google/<model>`, as in europe-west4.',
+      },
     },
     paths: paths('chat'),
     auth: { kind: 'google' },
@@ -83,7 +103,11 @@ export const clouds: readonly Preset[] = [
       enabledBy: ['VERTEX_PROJECT'],
       credentials: [{ form: 'file', variable: 'GOOGLE_APPLICATION_CREDENTIALS' }],
       credentialRequired: true,
-      baseUrl: undefined,
+      baseUrl: {
+        variable: 'VERTEX_BASE_URL',
+        description:
+          'Where `vertex/google/<model>` is served, to the end of `…/endpoints/openapi`. By its location when unset.',
+      },
     },
     notes: 'Models are called google/<model>. Claude on Vertex has a format of its own and is not served.',
   },
@@ -99,9 +123,13 @@ export const clouds: readonly Preset[] = [
     usageInStream: 'asked',
     environment: {
       enabledBy: ['AWS_BEARER_TOKEN_BEDROCK'],
+      ambient: ['AWS_ACCESS_KEY_ID'],
       credentials: bedrockCredentials,
       credentialRequired: true,
-      baseUrl: 'AWS_BEDROCK_BASE_URL',
+      baseUrl: {
+        variable: 'BEDROCK_BASE_URL',
+        description: 'Where `bedrock/<model>` is served, to the end of `…/openai/v1`. By its region when unset.',
+      },
     },
     notes: 'A call that is broken off is billed to its end.',
   },

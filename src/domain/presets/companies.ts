@@ -170,7 +170,7 @@ const rows: readonly Row[] = [
     name: 'huggingface',
     title: 'Hugging Face Inference Providers',
     baseUrl: 'https://router.huggingface.co/v1',
-    key: 'HF_TOKEN',
+    key: 'HUGGINGFACE_API_KEY',
     paths: paths('chat', 'responses'),
     notes: 'Routes to hosts with different prices, so that a model has no one price.',
   },
@@ -183,23 +183,30 @@ const rows: readonly Row[] = [
   },
 ]
 
-function environmentOf(key: string): PresetEnvironment {
+function environmentOf({ key, name, baseUrl }: Row): PresetEnvironment {
   return {
     enabledBy: [key],
     credentials: [{ form: 'text', variable: key }],
     credentialRequired: true,
-    baseUrl: key.replace(/_(API_KEY|TOKEN)$/, '_BASE_URL'),
+    baseUrl: {
+      variable: key.replace(/_(API_KEY|TOKEN)$/, '_BASE_URL'),
+      description: `Where \`${name}/<model>\` is served. ${baseUrl} when unset.`,
+    },
   }
 }
 
+function withoutKey({ key: _, ...row }: Row) {
+  return row
+}
+
 /** Companies with one API for all of their models. Addresses are as their own documents have them in November 2026. */
-export const companies: readonly Preset[] = rows.map(({ key, ...row }) => ({
+export const companies: readonly Preset[] = rows.map((row) => ({
   params: {},
   auth: bearer,
   maxTokensMember: 'max_tokens',
   streamOptions: true,
   usageInStream: 'asked',
-  environment: environmentOf(key),
+  environment: environmentOf(row),
   notes: '',
-  ...row,
+  ...withoutKey(row),
 }))

@@ -17,7 +17,7 @@ export const ownServers: readonly Preset[] = [
     title: 'Ollama',
     paths: paths('chat', 'responses', 'completions', 'embeddings'),
     auth: optionalBearer,
-    environment: environmentOf('OLLAMA'),
+    environment: environmentOf('ollama', 'OLLAMA', 'http://127.0.0.1:11434/v1'),
     notes: 'Free of charge in the bundled price book.',
   },
   {
@@ -26,7 +26,7 @@ export const ownServers: readonly Preset[] = [
     title: 'vLLM',
     paths: openaiPaths,
     auth: optionalBearer,
-    environment: environmentOf('VLLM'),
+    environment: environmentOf('vllm', 'VLLM', 'http://127.0.0.1:8000/v1'),
     notes: '',
   },
   {
@@ -35,7 +35,7 @@ export const ownServers: readonly Preset[] = [
     title: 'LM Studio',
     paths: paths('chat', 'responses', 'completions', 'embeddings'),
     auth: optionalBearer,
-    environment: environmentOf('LMSTUDIO'),
+    environment: environmentOf('lmstudio', 'LMSTUDIO', 'http://127.0.0.1:1234/v1'),
     notes: '',
   },
   {
@@ -44,7 +44,7 @@ export const ownServers: readonly Preset[] = [
     title: 'Any server that speaks as OpenAI does',
     paths: openaiPaths,
     auth: optionalBearer,
-    environment: environmentOf('OPENAI_COMPATIBLE'),
+    environment: environmentOf('openai-compatible', 'OPENAI_COMPATIBLE', 'https://llm.example.com/v1'),
     notes: 'The address ends with the version segment.',
   },
   {
@@ -54,7 +54,7 @@ export const ownServers: readonly Preset[] = [
     baseUrlEndings: ['/v1'],
     paths: { messages: 'v1/messages', count_tokens: 'v1/messages/count_tokens' },
     auth: { ...apiKeyHeader, optional: true },
-    environment: environmentOf('ANTHROPIC_COMPATIBLE'),
+    environment: environmentOf('anthropic-compatible', 'ANTHROPIC_COMPATIBLE', 'https://llm.example.com'),
     notes: 'The address may end with the version segment or without it.',
   },
   {
@@ -68,11 +68,11 @@ export const ownServers: readonly Preset[] = [
   },
 ]
 
-function environmentOf(prefix: string): Preset['environment'] {
+function environmentOf(name: string, prefix: string, example: string): Preset['environment'] {
   return {
     enabledBy: [`${prefix}_BASE_URL`],
     credentials: [{ form: 'text', variable: `${prefix}_API_KEY` }],
     credentialRequired: false,
-    baseUrl: `${prefix}_BASE_URL`,
+    baseUrl: { variable: `${prefix}_BASE_URL`, description: `Enables \`${name}/<model>\`, as in ${example}.` },
   }
 }

@@ -25,6 +25,8 @@ export interface PresetParam {
   fallback: string | undefined
   /** Environment variable that the provider of the environment takes it from. */
   variable: string
+  /** For the list of settings. */
+  description: string
 }
 
 /** Where the environment gives a preset its credential. */
@@ -36,12 +38,16 @@ export type CredentialVariables =
   | { form: 'entra'; tenantId: string; clientId: string; secret: string }
 
 export interface PresetEnvironment {
+  /** Name of the provider, where it is not the preset's. A later row takes the place of an earlier one. */
+  provider?: string
   /** A provider exists when one of these is set, and is refused at the start when something else is missing. */
   enabledBy: readonly string[]
+  /** Variables that other programs set as well: they make a provider where nothing is missing, and no fault where it is. */
+  ambient?: readonly string[]
   /** In the order in which they are looked for. Empty: the provider wants none. */
   credentials: readonly CredentialVariables[]
   credentialRequired: boolean
-  baseUrl: string | undefined
+  baseUrl: { variable: string; description: string }
 }
 
 export interface Preset {
