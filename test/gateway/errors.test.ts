@@ -463,8 +463,10 @@ describe('a database that is away', () => {
       proxy.down()
       try {
         const reply = await (await opening).all()
-        if (stream) assert.match(reply.text, /"code":"settlement_pending"\}\}\n\n$/)
-        else await expectRefusal(reply, { status: 503, code: 'settlement_pending', retry: false })
+        if (stream) {
+          assert.match(reply.text, /"code":"settlement_pending"\}\}\n\n$/)
+          assert.doesNotMatch(reply.text, /"finish_reason":"|\[DONE\]/, 'the end waits for the settlement')
+        } else await expectRefusal(reply, { status: 503, code: 'settlement_pending', retry: false })
       } finally {
         proxy.open()
       }
