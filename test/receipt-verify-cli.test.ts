@@ -342,5 +342,6 @@ test('the good vectors verify as one list, but for the numbers they repeat on pu
   const path = await file('good.json', JSON.stringify(goodVectors.map((vector) => vector.bundle)))
   const { code, out } = await verify([path, '--keys', keys])
   assert.equal(code, 1)
-  assert.match(out, /FAILED: 11 of 11 receipts verify\n$/)
+  const all = goodVectors.length
+  assert.ok(out.endsWith(`FAILED: ${all} of ${all} receipts verify\n`), out.slice(-200))
 })
