@@ -140,8 +140,8 @@ export function promptTokensUpperBound(body: { bodyBytes: number } & Omit<Attach
 }
 
 /** Start and end marks of a message, and of the answer that the prompt opens. */
-const MESSAGE_TOKENS = 3
-const REPLY_TOKENS = 3
+export const MESSAGE_TOKENS = 3
+export const REPLY_TOKENS = 3
 
 /** OpenAI's tiles: 85 for low detail; a square picture of 1,024 pixels is 765. */
 const IMAGE_LOW_TOKENS = 85
@@ -151,7 +151,7 @@ const IMAGE_TOKENS = 765
 const IMAGE_TOKENS_MAX = 50_000
 
 /** A page of a document is some 50 kB of base64 and 1,500 tokens: the order of magnitude is all that can be known. */
-const DOCUMENT_BYTES_PER_TOKEN = 33
+export const DOCUMENT_BYTES_PER_TOKEN = 33
 
 /** Shorter text without a space may be a word or an id. */
 const PAYLOAD_CHARS_MIN = 256
@@ -184,7 +184,7 @@ const options = { disallowedSpecial: new Set<string>() }
  * Counts slices in a spread order until all are counted or the work is used up; then the rest is taken to be like what
  * was counted. So a megabyte of prose is exact, and a megabyte of noise costs a fraction of a second, not many.
  */
-function countTexts(texts: readonly string[]): TokenCount {
+export function countTexts(texts: readonly string[]): TokenCount {
   const slices = texts.flatMap((text) =>
     sliceEnds(text).map((end, i, ends) => ({ text, start: ends[i - 1] ?? 0, end })),
   )
@@ -282,7 +282,8 @@ function isDocument(part: Record<string, unknown>): boolean {
   return typeof url === 'string' && !/^(?:https?:|data:image\/)/i.test(url)
 }
 
-function isPayload(text: string): boolean {
+/** Whether text is long base64: a picture, sound or a signature, of which no tokenizer makes words. */
+export function isPayload(text: string): boolean {
   return text.length >= PAYLOAD_CHARS_MIN && /^(?:data:[^,]{0,200};base64,)?[-_A-Za-z0-9+/]+={0,2}$/.test(text)
 }
 
