@@ -1,4 +1,3 @@
-import type { Endpoint } from '#domain/price-book-entry.ts'
 import type { Surface } from './snapshot.ts'
 
 // The router config as an operator writes it: JSON, a superset of AIRI's LLM_ROUTER_CONFIG. docs/router-config.md explains
@@ -124,11 +123,3 @@ export const defaultModelMembers = {
   tts: 'speechModel',
   asr: 'transcriptionModel',
 } as const satisfies Record<Surface, keyof DefaultsDocument>
-
-/** Where in the price book a model of each surface may have its entry. */
-export const surfaceEndpoints: Readonly<Record<Surface, readonly Endpoint[]>> = {
-  llm: ['chat', 'responses', 'completions'],
-  embedding: ['embeddings'],
-  tts: ['speech'],
-  asr: ['speech'],
-}

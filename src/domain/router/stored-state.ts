@@ -187,3 +187,41 @@ export function matchesEtag(ifMatch: string | undefined, etag: string): boolean 
   const tags = ifMatch.split(',').map((tag) => tag.trim())
   return tags.includes(etag) || (tags.includes('*') && etag !== etagOf(undefined))
 }
+
+/** What tells one stored state from another. */
+export interface StoredVersions {
+  config: number
+  digest: string | undefined
+  settings: number
+}
+
+export async function readVersions(db: Db, msMax: number): Promise<StoredVersions> {
+  const query = {
+    text: `select coalesce(c.version, 0)::float8 as config, c.digest, coalesce(s.version, 0)::float8 as settings
+           from (select 1) one
+           left join (select version, digest from router_config order by version desc limit 1) c on true
+           left join (select version from setting order by version desc limit 1) s on true`,
+    query_timeout: msMax,
+  }
+  const { rows } = await db.query<Omit<StoredVersions, 'digest'> & { digest: string | null }>(query)
+  const [row] = rows
+  assert(row !== undefined, 'a left join of one row gives one row')
+  return { ...row, digest: row.digest ?? undefined }
+}
+
+const OLDER_MAX = 5
+
+/** The few versions before this one, newest first. */
+export async function readOlderConfigs(
+  db: Db,
+  before: number,
+  msMax: number,
+): Promise<(ConfigRow & { text: string })[]> {
+  const query = {
+    text: `select ${configColumns}, config as text from router_config where version < $1 order by version desc limit $2`,
+    values: [before, OLDER_MAX],
+    query_timeout: msMax,
+  }
+  const { rows } = await db.query<ConfigRow & { rollbackOf: number | null; text: string }>(query)
+  return rows.map((row) => ({ ...configOf(row), text: row.text }))
+}
