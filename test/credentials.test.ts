@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { inspect } from 'node:util'
 import { createCredentials, KEY_CHARS_MAX, providerKeyProblem, type UndecryptableKey } from '#domain/credentials.ts'
-import { keyPlacesOfConfig, keyPlacesOfSetting, resealKeys, sealKeys } from '#domain/credentials-in-config.ts'
+import { keyPlacesOfConfig, keyPlacesOfSettings, resealKeys, sealKeys } from '#domain/credentials-in-config.ts'
 import { deriveEnvelopeKey, openEnvelope, sealEnvelope } from '#lib/envelope.ts'
 import { parseConfig } from '#src/config.ts'
 import { openEnvelopeKeys } from '#src/envelope-keys.ts'
@@ -127,13 +127,13 @@ test('plaintext keys are sealed in place, on every surface and in settings', () 
     ['STREAMING_TTS_UPSTREAM', { keys: [key()] }],
     ['UNSPEECH_UPSTREAM', { streaming: { keys: [key()] } }],
   ] as const) {
-    const [place] = keyPlacesOfSetting(name, value)
+    const [place] = keyPlacesOfSettings({ [name]: value })
     assert(place)
     assert.deepEqual(sealKeys(open().credentials, [place], []), [])
     assert.match(String(place.entry.ciphertext), /^v1\./)
     assert.equal(place.modelName, 'streaming-tts')
   }
-  assert.deepEqual(keyPlacesOfSetting('DEFAULT_CHAT_MODEL', 'chat'), [])
+  assert.deepEqual(keyPlacesOfSettings({ DEFAULT_CHAT_MODEL: 'chat' }), [])
 })
 
 test('a key that says what is stored already keeps its envelope; one under the previous master key does not', () => {

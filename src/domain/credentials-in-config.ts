@@ -1,6 +1,5 @@
 import { type Credentials, providerKeyProblem } from './credentials.ts'
 import { type ConfigProblem, surfaces } from './router/router-document.ts'
-import type { SettingName } from './setting-values.ts'
 
 /** The model name that the keys of speech over WebSocket are sealed for. */
 export const STREAMING_TTS = 'streaming-tts'
@@ -11,7 +10,7 @@ const PLACEHOLDER = /^<ciphertext: \d+ chars>$/
 type Members = Record<string, unknown>
 
 /** One entry of a `keys` list, wherever it stands. */
-interface KeyPlace {
+export interface KeyPlace {
   path: string
   modelName: string
   entry: Members
@@ -29,11 +28,12 @@ export function keyPlacesOfConfig(config: unknown): KeyPlace[] {
   })
 }
 
-/** Every key of a setting; most settings have none. */
-export function keyPlacesOfSetting(name: SettingName, value: unknown): KeyPlace[] {
-  if (name === 'STREAMING_TTS_UPSTREAM') return keyPlaces(name, STREAMING_TTS, value)
-  if (name === 'UNSPEECH_UPSTREAM') return keyPlaces(`${name}.streaming`, STREAMING_TTS, membersOf(value)?.streaming)
-  return []
+/** Every key of settings, by their names; most settings have none. */
+export function keyPlacesOfSettings(values: Readonly<Record<string, unknown>>): KeyPlace[] {
+  return [
+    ...keyPlaces('STREAMING_TTS_UPSTREAM', STREAMING_TTS, values.STREAMING_TTS_UPSTREAM),
+    ...keyPlaces('UNSPEECH_UPSTREAM.streaming', STREAMING_TTS, membersOf(values.UNSPEECH_UPSTREAM)?.streaming),
+  ]
 }
 
 /**
@@ -90,19 +90,39 @@ export interface Resealing {
 /** Seals in place, with the current master key, what the previous one sealed. */
 export function resealKeys(credentials: Credentials, places: readonly KeyPlace[]): Resealing {
   const done: Resealing = { resealed: [], kept: [], closed: [] }
+  done.closed.push(...closedKeys(credentials, places))
+  const closed = new Set(done.closed.map(({ path }) => path))
   for (const { path, modelName, entry } of places) {
     const { id, ciphertext } = entry
-    if (typeof id !== 'string' || typeof ciphertext !== 'string') continue
-    const message = credentials.whyClosed(modelName, id, ciphertext)
-    if (message !== undefined) {
-      done.closed.push({ path, message })
-      continue
-    }
+    if (typeof id !== 'string' || typeof ciphertext !== 'string' || closed.has(path)) continue
     const fresh = credentials.reseal(modelName, id, ciphertext)
     if (fresh !== undefined) entry.ciphertext = fresh
     done[fresh === undefined ? 'kept' : 'resealed'].push(path)
   }
   return done
+}
+
+/** The keys that no master key of this process opens, and why. */
+export function closedKeys(credentials: Credentials, places: readonly KeyPlace[]): ConfigProblem[] {
+  return places.flatMap(({ path, modelName, entry: { id, ciphertext } }) => {
+    if (typeof id !== 'string' || typeof ciphertext !== 'string') return []
+    const message = credentials.whyClosed(modelName, id, ciphertext)
+    return message === undefined ? [] : [{ path, message }]
+  })
+}
+
+/** A copy to be shown: every ciphertext as `<ciphertext: N chars>`, wherever it stands. Sent back, it means the stored one. */
+export function redactKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(redactKeys)
+  const members = membersOf(value)
+  if (members === undefined) return value
+  return Object.fromEntries(
+    Object.entries(members).flatMap(([name, member]) => {
+      if (name === 'plaintextKey') return []
+      if (name === 'ciphertext') return [[name, `<ciphertext: ${String(member).length} chars>`]]
+      return [[name, redactKeys(member)]]
+    }),
+  )
 }
 
 function keyPlaces(at: string, modelName: string, holder: unknown): KeyPlace[] {
