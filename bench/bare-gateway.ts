@@ -12,6 +12,7 @@ import { loadPriceBook } from '#domain/price-book.ts'
 import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
+import { createStoredOutcomes } from '#domain/stored-outcomes.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
 import { createGatewayMetrics, createLedgerMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
@@ -76,6 +77,7 @@ export async function createBareGateway(
       dispatcher: createDispatcher(),
       ledger,
       spool,
+      outcomes: createStoredOutcomes({ db }),
       upstream: createUpstreamHttp({
         connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,
         connectTimeoutMs: config.CONNECT_TIMEOUT_MS,

@@ -25,6 +25,7 @@ import { createRefunds } from '#domain/refunds.ts'
 import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
+import { createStoredOutcomes } from '#domain/stored-outcomes.ts'
 import { createSweeper } from '#domain/sweeper.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
@@ -133,8 +134,10 @@ export async function createApp(config: Config, installation: Installation, log:
       }
     }),
   )
+  const outcomes = createStoredOutcomes({ db })
   const sweeper = createSweeper({
     db,
+    outcomes,
     ledger: { settle, isRunning: ledger.isRunning },
     slot,
     leaseMs: config.SLOT_LEASE_MS,
@@ -195,6 +198,7 @@ export async function createApp(config: Config, installation: Installation, log:
     dispatcher: createDispatcher(),
     ledger,
     spool,
+    outcomes,
     upstream,
     openCalls,
     limits: {

@@ -204,6 +204,13 @@ create table setting (
   constraint setting_version_check CHECK ((version > 0))
 );
 
+create table stored_outcome (
+  request_id uuid not null,
+  expires_at timestamp with time zone not null,
+  sealed bytea not null,
+  constraint stored_outcome_pkey PRIMARY KEY (request_id)
+);
+
 create table transfer (
   ref uuid not null,
   leg smallint not null,
@@ -260,6 +267,8 @@ CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, create
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
+
+CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
 

@@ -5,6 +5,7 @@ import { decodeContext } from './call-context.ts'
 import type { Ledger } from './ledger.ts'
 import { settlement } from './settlement.ts'
 import type { Slot } from './slot.ts'
+import type { StoredOutcomes } from './stored-outcomes.ts'
 
 const HOLDS_MAX = 256
 const WALLETS_MAX = 256
@@ -12,6 +13,7 @@ const WALLETS_MAX = 256
 export interface SweeperOptions {
   db: Db
   ledger: Pick<Ledger, 'settle' | 'isRunning'>
+  outcomes: Pick<StoredOutcomes, 'expire'>
   slot: Slot
   leaseMs: number
   /** Origin of the log that receipts name. */
@@ -33,7 +35,7 @@ interface DeadHold {
 }
 
 /**
- * Settles holds whose gateway is gone, at their durable progress, and expires lots of quiet wallets. Any number of
+ * Settles holds whose gateway is gone, at their durable progress, expires lots of quiet wallets and drops kept answers whose time is over. Any number of
  * gateways may sweep at once: the first settlement wins, the others are told so.
  */
 export function createSweeper(options: SweeperOptions) {
@@ -64,6 +66,7 @@ export function createSweeper(options: SweeperOptions) {
     }
     if (swept > 0) options.onSwept(swept)
     await options.db.query('select expire_quiet_wallets($1, $2)', [slot, WALLETS_MAX])
+    await options.outcomes.expire()
     return swept
   }
 

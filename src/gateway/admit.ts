@@ -4,6 +4,7 @@ import { type CallContext, encodeContext } from '#domain/call-context.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { ReserveResult } from '#domain/ledger.ts'
 import { RECEIPT_ID_PREFIX } from '#domain/settlement.ts'
+import type { StoredOutcome } from '#domain/stored-outcomes.ts'
 import { assert } from '#lib/assert.ts'
 import { GivenUpError } from '#lib/group-commit.ts'
 import { uuidFromName } from '#lib/ids.ts'
@@ -11,11 +12,13 @@ import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { RequestLabels } from '#wire/request-labels.ts'
 import type { TextRequest } from '#wire/text-request.ts'
-import type { Call, Exchange } from './call.ts'
+import type { Call, Exchange, Idempotency } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import { type HoldPlan, planHold } from './hold-plan.ts'
 import type { Interpreter } from './interpreter.ts'
 import type { Route } from './routes.ts'
+
+type ReserveOp = Parameters<Gateway['ledger']['reserve']>[0]
 
 export interface Admission {
   exchange: Exchange
@@ -24,19 +27,20 @@ export interface Admission {
   request: TextRequest
   interpreters: ReadonlyMap<Protocol, Interpreter>
   route: Route
-  /** The caller's own name for this call: the same name and body is the same call. */
-  idempotencyKey: string | undefined
+  idempotency: Idempotency | undefined
 }
 
+/** How often a call may be made again under one key while each time nothing was answered. */
+const VOID_CALLS_MAX = 16
+
 /**
- * Holds funds for a call. When this resolves the hold is committed, so the upstream may be asked. Throws AppError:
- * insufficient_quota, wallet_frozen, pricing_missing, idempotency_*, ledger_unavailable, overloaded.
+ * Holds funds for a call. When this resolves to a call its hold is committed, so the upstream may be asked; when it resolves
+ * to an answer, this very call was answered before. Throws AppError: insufficient_quota, wallet_frozen, pricing_missing,
+ * idempotency_*, ledger_unavailable, overloaded.
  */
-export async function admit(gateway: Gateway, admission: Admission): Promise<Call> {
-  const { exchange, key, labels, request, interpreters, route, idempotencyKey } = admission
+export async function admit(gateway: Gateway, admission: Admission): Promise<Call | StoredOutcome> {
+  const { exchange, key, labels, request, interpreters, route, idempotency } = admission
   const plan = priceHold(request, route)
-  const requestId =
-    idempotencyKey === undefined ? exchange.id : uuidFromName('call', String(key.walletId), idempotencyKey)
   const context: CallContext = {
     account: key.account,
     projectId: key.projectId,
@@ -47,17 +51,17 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     ...(route.configVersion !== undefined && { configVersion: route.configVersion }),
     targets: route.targets.map((target) => target.priced),
   }
-  const result = await reserve(gateway, {
-    requestId,
+  const hold = {
     attempt: exchange.id,
     walletId: key.walletId,
     amount: plan.amount,
     floor: plan.floor,
     // Salted with the caller's key, so that the stored hash of a short prompt cannot be guessed back.
-    bodyHash:
-      idempotencyKey === undefined ? Buffer.alloc(0) : hash('sha256', `${idempotencyKey}\n${request.text}`, 'buffer'),
+    bodyHash: idempotency === undefined ? NO_HASH : bodyHash(idempotency, request),
     context: encodeContext(context),
-  })
+  }
+  const { requestId, result, stored } = await reserveOnce(gateway, hold, exchange, idempotency)
+  if (stored !== undefined) return stored
   gateway.metrics.holds.inc({ status: result.status })
   if (result.status !== 'reserved') throw refusal(result, plan, requestId)
   assert(result.seq !== null, 'a hold has a number')
@@ -83,7 +87,42 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     answeredAt: undefined,
     settled: false,
     promptCount: undefined,
+    idempotency,
   }
+}
+
+const NO_HASH = Buffer.alloc(0)
+
+function bodyHash({ key }: Idempotency, { protocol, text }: TextRequest): Buffer {
+  return hash('sha256', `${key}\n${protocol}\n${text}`, 'buffer')
+}
+
+/**
+ * Reserves under a name of its own, or under the caller's name: there the same call is reserved once. One that has ended
+ * without an answer may be made again; one that was answered gives its answer, where it is still kept.
+ */
+async function reserveOnce(
+  gateway: Gateway,
+  hold: Omit<ReserveOp, 'requestId'>,
+  exchange: Exchange,
+  idempotency: Idempotency | undefined,
+): Promise<{ requestId: string; result: ReserveResult; stored?: StoredOutcome }> {
+  if (idempotency === undefined)
+    return { requestId: exchange.id, result: await reserve(gateway, { ...hold, requestId: exchange.id }) }
+  const name = ['call', String(hold.walletId), idempotency.key]
+  for (let voids = 0; ; voids += 1) {
+    const requestId = uuidFromName(...name, ...(voids === 0 ? [] : [String(voids)]))
+    const result = await reserve(gateway, { ...hold, requestId })
+    if (result.status !== 'done') return { requestId, result }
+    const outcome = await gateway.outcomes.outcomeOf(requestId).catch(unavailable)
+    if (outcome === 'void' && voids < VOID_CALLS_MAX) continue
+    const stored = await gateway.outcomes.find(requestId, idempotency.secret).catch(unavailable)
+    return { requestId, result, ...(stored && { stored }) }
+  }
+}
+
+function unavailable(cause: unknown): never {
+  throw new AppError('ledger_unavailable', { headers: { 'retry-after': '1' }, cause })
 }
 
 function priceHold(request: TextRequest, route: Route): HoldPlan {
@@ -106,7 +145,7 @@ function priceHold(request: TextRequest, route: Route): HoldPlan {
   return plan.amount > REQUEST_NANOS_MAX ? { ...plan, amount: REQUEST_NANOS_MAX } : plan
 }
 
-async function reserve(gateway: Gateway, op: Parameters<Gateway['ledger']['reserve']>[0]): Promise<ReserveResult> {
+async function reserve(gateway: Gateway, op: ReserveOp): Promise<ReserveResult> {
   try {
     return await gateway.ledger.reserve(op)
   } catch (error) {

@@ -33,6 +33,13 @@ export interface Exchange {
   warnings?: readonly string[]
 }
 
+/** The caller's own name for a call: the same name and body is the same call. */
+export interface Idempotency {
+  key: string
+  /** What only this caller knows: seals what it was answered. */
+  secret: string
+}
+
 /** One time that an upstream was asked. */
 interface Attempted {
   target: Target
@@ -62,6 +69,7 @@ export interface Call extends AdmittedCall {
   firstByteAt: number | undefined
   answeredAt: number | undefined
   settled: boolean
+  idempotency: Idempotency | undefined
   /** The prompt's tokens, once somebody had to count them. */
   promptCount: TokenCount | undefined
 }

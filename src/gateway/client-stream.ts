@@ -13,6 +13,12 @@ export interface ClientStreamOptions {
   onGone: () => void
 }
 
+export const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
 /** The client's side of a stream: headers once, back-pressure, keep-alive comments. */
 export function createClientStream(options: ClientStreamOptions) {
   const { res } = options
@@ -38,12 +44,7 @@ export function createClientStream(options: ClientStreamOptions) {
   function start(): void {
     if (started) return
     started = true
-    res.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache, no-transform',
-      'x-accel-buffering': 'no',
-      ...options.headers(),
-    })
+    res.writeHead(200, { ...STREAM_HEADERS, ...options.headers() })
   }
 
   return {

@@ -3,6 +3,7 @@ import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Ledger } from '#domain/ledger.ts'
 import type { Spool } from '#domain/spool.ts'
+import type { StoredOutcomes } from '#domain/stored-outcomes.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { OpenCalls } from './open-calls.ts'
@@ -43,6 +44,7 @@ export interface Gateway {
   dispatcher: Dispatcher
   ledger: Ledger
   spool: Spool
+  outcomes: StoredOutcomes
   upstream: UpstreamHttp
   openCalls: OpenCalls
   limits: GatewayLimits

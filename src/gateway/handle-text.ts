@@ -4,12 +4,13 @@ import type { Protocol } from '#wire/protocol.ts'
 import { parseLabels, type RequestLabels } from '#wire/request-labels.ts'
 import { isProblem, type RequestProblem, type TextRequest } from '#wire/text-request.ts'
 import { admit } from './admit.ts'
-import { authenticate } from './authenticate.ts'
-import type { Call, Exchange } from './call.ts'
+import { authenticate, presentedKey } from './authenticate.ts'
+import type { Call, Exchange, Idempotency } from './call.ts'
 import { voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import { interpret, isStrict } from './interpret.ts'
 import { codecOf } from './interpreter.ts'
+import { replayOutcome } from './keep-outcome.ts'
 import { readBody } from './read-body.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
@@ -50,7 +51,7 @@ async function handle(
 ): Promise<void> {
   const key = await authenticate(gateway, req)
   const labels = readLabels(req)
-  const idempotencyKey = readIdempotencyKey(req)
+  const idempotency = readIdempotency(req)
   const request = readRequest(options.protocol, await readBody(gateway, req, onBytes))
   const resolved = gateway.routes.resolve(request.model, request.protocol)
   const { route, interpreters, warnings } = interpret(request, resolved, exchange, isStrict(req))
@@ -58,7 +59,11 @@ async function handle(
 
   const leaveModel = gateway.dispatcher.enterModel(route)
   try {
-    const call = await admit(gateway, { exchange, key, labels, request, interpreters, route, idempotencyKey })
+    const call = await admit(gateway, { exchange, key, labels, request, interpreters, route, idempotency })
+    if ('body' in call) {
+      replayOutcome(gateway, exchange, call)
+      return
+    }
     if (exchange.res.destroyed) {
       await voidCall(gateway, call, undefined, 'client_abort')
       return
@@ -109,9 +114,10 @@ function readLabels(req: IncomingMessage): RequestLabels {
   return labels
 }
 
-function readIdempotencyKey(req: IncomingMessage): string | undefined {
+function readIdempotency(req: IncomingMessage): Idempotency | undefined {
   const key = req.headers['idempotency-key']
   if (key === undefined) return undefined
-  if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key
-  throw new AppError('idempotency_key_invalid', { param: 'Idempotency-Key' })
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key))
+    throw new AppError('idempotency_key_invalid', { param: 'Idempotency-Key' })
+  return { key, secret: `${presentedKey(req.headers) ?? ''}\n${key}` }
 }

@@ -3,13 +3,14 @@ import { AppError, errorBody } from '#src/errors.ts'
 import type { StreamVoice } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
 import { beginAttempt, type Call, callHeaders, endAttempt, extendHold, interpreterOf } from './call.ts'
-import { createClientStream } from './client-stream.ts'
+import { createClientStream, STREAM_HEADERS } from './client-stream.ts'
 import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
 import { createDeliveredText } from './delivered-text.ts'
-import { settleInTime, voidCall } from './finish-call.ts'
+import { type Ending, settleInTime, voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import { coveredTokens, nanosFor } from './hold-plan.ts'
 import { codecOf } from './interpreter.ts'
+import { createRecorder, keepOutcome } from './keep-outcome.ts'
 import { createStreamReader } from './stream-reader.ts'
 import type { Target } from './target.ts'
 import { createTranche } from './tranche.ts'
@@ -81,6 +82,7 @@ function createRelay(gateway: Gateway, call: Call) {
         over: (how: UpstreamFault | Promise<'ended'>) => void
       }
     | undefined
+  const recorder = createRecorder(call)
   let contentSent = false
   let draining = false
   let ending: Promise<'ended'> | undefined
@@ -117,12 +119,23 @@ function createRelay(gateway: Gateway, call: Call) {
     call.answeredAt = performance.now()
     const { id, model } = running?.reader.identity() ?? {}
     const names = { ...(model !== undefined && { modelUsed: model }), ...(id !== undefined && { upstreamId: id }) }
-    ending = settleInTime(gateway, call, { ...how, ...names, target }).then((result) => {
-      if (result === undefined) client.end(errorFrame(new AppError('settlement_pending'), voice()))
-      else client.end(Buffer.concat(tail(result.charged ?? 0n).map((part) => Buffer.from(part))))
-      return 'ended'
-    })
+    ending = finish({ ...how, ...names, target }, tail)
     running?.over(ending)
+  }
+
+  async function finish(how: Ending, tail: (charged: bigint) => (Buffer | string)[]): Promise<'ended'> {
+    const result = await settleInTime(gateway, call, how)
+    if (result === undefined) {
+      client.end(errorFrame(new AppError('settlement_pending'), voice()))
+      return 'ended'
+    }
+    const last = Buffer.concat(tail(result.charged ?? 0n).map((part) => Buffer.from(part)))
+    recorder.add(last)
+    const body = how.outcome === 'complete' || how.outcome === 'cut_off' ? recorder.body() : undefined
+    if (body !== undefined)
+      await keepOutcome(gateway, call, { headers: { ...STREAM_HEADERS, ...callHeaders(call) }, body })
+    client.end(last)
+    return 'ended'
   }
 
   function receiptComment(charged: bigint): string {
@@ -265,6 +278,7 @@ function createRelay(gateway: Gateway, call: Call) {
           onFrames(bytes) {
             if (ending !== undefined) return
             if (!contentSent) served()
+            recorder.add(bytes)
             client.write(bytes)
             tranche.advance(delivered.estimate())
           },

@@ -8,6 +8,7 @@ import { countedUsage, findUsage } from './counted-usage.ts'
 import { settleInTime, voidCall, withCallHeaders } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import type { Interpreter } from './interpreter.ts'
+import { keepOutcome } from './keep-outcome.ts'
 import { redact } from './redact.ts'
 import { type Target, withCredential } from './target.ts'
 import { firstByteMs, tryTargets } from './try-targets.ts'
@@ -56,15 +57,17 @@ async function deliver(gateway: Gateway, call: Call, target: number, answered: A
     ...(facts.identity.id !== undefined && { upstreamId: facts.identity.id }),
   })
   if (settled === undefined) throw withCallHeaders(call, new AppError('settlement_pending'))
-  res.writeHead(200, {
+  const head = {
     'content-type': jsonType(headers['content-type']),
     'x-content-type-options': 'nosniff',
-    'content-length': body.length,
+    'content-length': String(body.length),
     'cache-control': 'no-store',
     ...callHeaders(call),
     'x-fluxgate-charged-nanousd': String(settled.charged ?? 0n),
     ...upstreamRequest(headers['x-request-id'] ?? headers['request-id'], call.route.targets[target]),
-  })
+  }
+  if (call.idempotency !== undefined) await keepOutcome(gateway, call, { headers: head, body })
+  res.writeHead(200, head)
   endResponse(res, body, gateway.timeouts.clientStallMs)
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createPool } from '#db/pool.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import { claimSlot } from '#domain/slot.ts'
+import { createStoredOutcomes } from '#domain/stored-outcomes.ts'
 import { createSweeper } from '#domain/sweeper.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { TestDatabase } from '#test/support/database.ts'
@@ -54,6 +55,7 @@ async function work(orders: Orders): Promise<Report> {
   })
   const refunds = createRefunds({ db, slot })
   const sweeper = createSweeper({
+    outcomes: createStoredOutcomes({ db }),
     db,
     ledger,
     slot,

@@ -9,6 +9,7 @@ import { createLedger, type Ledger, type LedgerOptions, type ReserveOp, type Set
 import { registerReceiptKey } from '#domain/receipt-keys.ts'
 import { type AdmittedCall, settlement } from '#domain/settlement.ts'
 import type { Slot } from '#domain/slot.ts'
+import { createStoredOutcomes } from '#domain/stored-outcomes.ts'
 import { createSweeper } from '#domain/sweeper.ts'
 import { assert } from '#lib/assert.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
@@ -159,6 +160,7 @@ export async function sweepOnce(
 ): Promise<number> {
   let swept = 0
   const sweeper = createSweeper({
+    outcomes: createStoredOutcomes(database),
     db: database.db,
     ledger,
     slot: { reclaim: async () => undefined, release: async () => undefined, ...slot },

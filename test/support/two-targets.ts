@@ -18,6 +18,7 @@ import { registerReceiptKey } from '#domain/receipt-keys.ts'
 import { EMPTY_SNAPSHOT } from '#domain/router/snapshot.ts'
 import { claimSlot } from '#domain/slot.ts'
 import { openSpool } from '#domain/spool.ts'
+import { createStoredOutcomes } from '#domain/stored-outcomes.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { createGatewayMetrics } from '#gateway/metrics.ts'
@@ -114,6 +115,7 @@ export async function createTwoTargets(
     },
     ledger,
     spool,
+    outcomes: createStoredOutcomes({ db }),
     upstream,
     openCalls,
     limits: { bodyBytesMax: 1_000_000, frameBytesMax: 100_000, answerBytesMax: 1_000_000, headersMax: 100 },

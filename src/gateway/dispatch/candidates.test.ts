@@ -370,10 +370,32 @@ test('what opened a group is held against its rule: it is not left for what woul
   assert.equal(play({}), 'b1 answered')
 })
 
-test('the least wait that an attempt was told is kept for the client', () => {
-  const { start } = stage('a1 b1 c1')
+test('where one that cools down is held back by the rule, the next group is not asked', () => {
+  const { play } = stage('a1 b1 | c1', [{ ...plain, continueOn: rule([429]) }, plain])
+  assert.equal(play(all('a1 b1', '500')), 'a1 b1 rule')
+  assert.equal(play(all('a1', '429')), 'a1 rule', 'b1 is open since a 500')
+})
+
+test('a group that its rule has stopped gives no last resort', () => {
+  const { play } = stage('a1 b1 | c1', [{ ...plain, retryOn: rule([429]) }, plain])
+  play(all('a1', '500'))
+  assert.equal(play(all('b1 c1', '500')), 'b1 c1 tried_all')
+})
+
+test('a target that is open for longer than its credential is refused all the same', () => {
+  const { health, start } = stage('a1 b1')
+  health.failed('target:a', { retryAfterMs: 500_000 })
+  health.failed('credential:a1', { retryAfterMs: 60_000 })
+  health.failed('target:b', { retryAfterMs: 600_000 })
   const plan = start()
-  for (const retryAfterMs of [9_000, 3_000, undefined]) {
+  assert.equal(plan.next()?.credentialId, 'b1')
+  plan.close()
+})
+
+test('the least wait that an attempt was told is kept for the client', () => {
+  const { start } = stage('a1 b1 c1 d1')
+  const plan = start()
+  for (const retryAfterMs of [9_000, 3_000, 5_000, undefined]) {
     const next = plan.next()
     assert(next)
     plan.report(next, { ...faultOf('429'), ...(retryAfterMs !== undefined && { retryAfterMs }) })
@@ -410,6 +432,16 @@ test('once content has come nobody else is given, health knows, and the call cou
   assert.equal(plan.exhausted().reason, 'answered')
   assert.equal(inflight.count('a'), 0)
   assert.equal(health.quiet, false, 'a break after content is one all the same')
+})
+
+test('the whole time may end after content: an answer can be long', () => {
+  const { start, health } = stage('a1')
+  const plan = start()
+  const first = plan.next()
+  assert(first)
+  plan.answered(first)
+  plan.report(first, faultOf('total'))
+  assert.equal(health.quiet, true)
 })
 
 test('the first word about an attempt counts', () => {
@@ -470,6 +502,30 @@ test('a hedged pair that fails moves on like two attempts', () => {
   plan.report(second, faultOf('429'))
   assert.equal(plan.next()?.credentialId, 'c1')
   plan.close()
+})
+
+test('one of a pair is cut: that ends nothing while the other one runs', () => {
+  const { start } = stage('a1 b1 c1')
+  const plan = start()
+  const first = plan.next()
+  const second = plan.hedge()
+  assert(first && second)
+  plan.report(second, 'aborted')
+  plan.report(first, faultOf('500'))
+  assert.equal(plan.next()?.credentialId, 'c1')
+  plan.close()
+})
+
+test("the caller's fault ends a pair, whatever becomes of the other one", () => {
+  const { start } = stage('a1 b1 c1')
+  const plan = start()
+  const first = plan.next()
+  const second = plan.hedge()
+  assert(first && second)
+  plan.report(first, faultOf('400'))
+  plan.report(second, 'aborted')
+  assert.equal(plan.next(), undefined)
+  assert.equal(plan.exhausted().reason, 'caller')
 })
 
 test('no hedge beside a probe, and none with one that cools down or is of another group', () => {

@@ -236,7 +236,7 @@ export function createPlan<C extends Candidate>(deps: PlanDeps<C>): DispatchPlan
     if (how === 'ok') {
       attempt.state = 'ok'
       over = 'answered'
-      if (!answered) recordSuccess(health, candidate, attempt.sentAtMs)
+      recordSuccess(health, candidate, attempt.sentAtMs)
     } else if (how === 'aborted') {
       attempt.state = 'aborted'
       // The slower one of two is aborted as well; it ends nothing.

@@ -130,8 +130,11 @@ test('a success is believed from calls that were sent after the last one that fa
   at(10).failed('a', { sentAtMs: 5 })
   at(20).succeeded('a', 4)
   assert.deepEqual(at(20).usable('a'), { openUntilMs: 110 })
-  at(20).succeeded('a', 6)
-  assert.equal(at(20).usable('a'), 'yes')
+  at(20).failed('a', { sentAtMs: 15 })
+  at(30).succeeded('a', 14)
+  assert.deepEqual(at(30).usable('a'), { openUntilMs: 110 })
+  at(30).succeeded('a', 16)
+  assert.equal(at(30).usable('a'), 'yes')
 })
 
 test('a probe that nobody answers for is forgotten', () => {
