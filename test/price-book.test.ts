@@ -59,3 +59,16 @@ test('without the corrections the registry does not pass', () => {
   for (const problem of [/max_input_tokens is zero/, /are one model and differ/, /no endpoint/])
     assert.match(stderr, problem)
 })
+
+test('an addition that does not say where it was read, and when, fails the build', () => {
+  const dir = copyOfPrices('unsourced', () => {})
+  const path = join(dir, 'additions.json')
+  const additions = JSON.parse(readFileSync(path, 'utf8'))
+  delete additions.entries['openai/tts-1'].source
+  delete additions.entries['openai/whisper-1'].read
+  writeFileSync(path, JSON.stringify(additions))
+  const { status, stderr } = build('--dir', dir)
+  assert.equal(status, 1)
+  assert.match(stderr, /openai\/tts-1: the addition has no source/)
+  assert.match(stderr, /openai\/whisper-1: nobody says when it was read/)
+})

@@ -7,6 +7,7 @@ test('the start warns once of the providers that have no price, and of no other'
     env: {
       OPENAI_API_KEY: 'sk-unused',
       GROQ_API_KEY: 'gsk-unused',
+      MISTRAL_API_KEY: 'unused',
       XAI_API_KEY: 'xai-unused',
       OLLAMA_BASE_URL: 'http://127.0.0.1:1/v1',
     },
@@ -15,6 +16,6 @@ test('the start warns once of the providers that have no price, and of no other'
   await gateway.close()
   assert.deepEqual(
     warnings.map(({ level, providers }) => ({ level, providers })),
-    [{ level: 40, providers: ['groq', 'xai'] }],
+    [{ level: 40, providers: ['groq', 'mistral'] }],
   )
 })

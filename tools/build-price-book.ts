@@ -1,5 +1,5 @@
-// Builds prices/price-book.json from the registry copy, the corrections and the built-in models. Deterministic: the same
-// three files give the same bytes. `--check` writes nothing and fails when the committed book differs.
+// Builds prices/price-book.json from the registry copy, the corrections, the additions and the built-in models.
+// Deterministic: the same four files give the same bytes. `--check` writes nothing and fails when the committed book differs.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -66,11 +66,16 @@ function buildPriceBook(dir: string): string {
   const corrections: Corrections = read('corrections.json')
   const registry: { source: string; license_notice: string; models: Record<string, Row> } = read(corrections.registry)
   const builtin: { entries: Record<string, Row> } = read('builtin.json')
+  const additions: { entries: Record<string, Row> } = read('additions.json')
 
   const problems: string[] = []
   const rows = correct(registry.models, corrections, problems)
   const entries: Record<string, Row> = {}
   for (const [key, row] of rows) entries[bookKey(key)] = encodeEntry(key, row, problems)
+  for (const [key, entry] of Object.entries(additions.entries)) {
+    if (key in entries) problems.push(`${key} is added and in the registry`)
+    entries[key] = encodeBuiltin(withSource(key, entry, problems))
+  }
   for (const [key, entry] of Object.entries(builtin.entries)) {
     if (key in entries) problems.push(`${key} is built in and in the registry`)
     entries[key] = encodeBuiltin(entry)
@@ -81,7 +86,7 @@ function buildPriceBook(dir: string): string {
   const sorted = Object.fromEntries(Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1)))
   const book = {
     version: corrections.version,
-    source: `${registry.source}; corrected by prices/corrections.json; sim/* and ollama/* from prices/builtin.json`,
+    source: `${registry.source}; corrected by prices/corrections.json; with prices/additions.json; sim/* and ollama/* from prices/builtin.json`,
     license_notice: registry.license_notice,
     entries: sorted,
   }
@@ -153,6 +158,14 @@ function encodeEntry(key: string, row: Row, problems: string[]): Row {
   })
 }
 
+/** An added price says where it was read, and when. The book's readers need neither. */
+function withSource(key: string, { source, read, ...entry }: Row, problems: string[]): Row {
+  if (typeof source !== 'string' || !source.startsWith('https://')) problems.push(`${key}: the addition has no source`)
+  if (typeof read !== 'string' || !/^\d{4}-\d{2}-\d{2}$/.test(read))
+    problems.push(`${key}: nobody says when it was read`)
+  return entry
+}
+
 /** Built-in entries are written by hand in the book's own format; only their fallbacks are filled in. */
 function encodeBuiltin(entry: Row): Row {
   const long = entry.longContext as { aboveTokens: number; lines: unknown } | undefined
@@ -217,11 +230,20 @@ function readLimits(key: string, row: Row, problems: string[]): Row {
   return limits
 }
 
-/** Google's own API carries the models that its OpenAI-compatible endpoint, our gemini preset, serves as chat. */
+/** Names of the registry that the book has others for. Google's own API carries the models that its OpenAI-compatible one serves as chat. */
+const endpointNames: Record<string, string> = {
+  generateContent: 'chat',
+  embeddings: 'embedding',
+  completions: 'completion',
+}
+
 function readEndpoint(key: string, row: Row, problems: string[]): unknown {
   const endpoint = row.api_endpoint
-  if (endpoint === undefined) problems.push(`${key}: no endpoint`)
-  return endpoint === 'generateContent' ? 'chat' : endpoint
+  if (typeof endpoint !== 'string') {
+    problems.push(`${key}: no endpoint`)
+    return undefined
+  }
+  return endpointNames[endpoint] ?? endpoint
 }
 
 /** A dated snapshot and its undated name are one model; where they differ, one of the rows is wrong. */

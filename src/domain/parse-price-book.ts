@@ -6,6 +6,7 @@ import {
   parseLines,
   unpricedKinds,
 } from '#billing/price.ts'
+import type { UsageKind } from '#billing/usage.ts'
 import { assert } from '#lib/assert.ts'
 import { parseStrictJson } from '#lib/strict-json.ts'
 import { type Endpoint, endpoints, type PriceBookEntry } from './price-book-entry.ts'
@@ -104,10 +105,23 @@ function readLines(value: unknown, at: string, problems: string[]): PriceLines |
   return undefined
 }
 
+/** What each surface must be able to charge, in one of these ways. */
+const chargedBy: Record<Endpoint, readonly (readonly UsageKind[])[]> = {
+  chat: [['input', 'output']],
+  responses: [['input', 'output']],
+  completion: [['input', 'output']],
+  embedding: [['input']],
+  speech: [['characters'], ['input', 'audio_output'], ['input', 'output']],
+  transcription: [['seconds'], ['input', 'audio_input', 'output']],
+  realtime: [],
+  images: [],
+}
+
 /** Zero is a price and must be written; a model that answers with text needs both directions. */
 function checkPriced(key: string, price: Price, endpoint: Endpoint, problems: string[]): void {
-  if (endpoint !== 'chat' && endpoint !== 'responses' && endpoint !== 'completions') return
-  for (const kind of unpricedKinds(price.lines, ['input', 'output'])) problems.push(`${key}: ${kind} has no price`)
+  const ways = chargedBy[endpoint].map((kinds) => unpricedKinds(price.lines, kinds))
+  if (ways.some((missing) => missing.length === 0)) return
+  for (const kind of ways[0] ?? []) problems.push(`${key}: ${kind} has no price`)
 }
 
 function readLimits(key: string, fields: Fields, problems: string[]): PriceBookEntry['limits'] {

@@ -1,7 +1,16 @@
 import type { Price } from '#billing/price.ts'
 
 /** The surface on which a model answers. */
-export const endpoints = ['chat', 'responses', 'completions', 'embeddings', 'realtime', 'images', 'speech'] as const
+export const endpoints = [
+  'chat',
+  'responses',
+  'completion',
+  'embedding',
+  'speech',
+  'transcription',
+  'realtime',
+  'images',
+] as const
 export type Endpoint = (typeof endpoints)[number]
 
 export interface PriceBookEntry {

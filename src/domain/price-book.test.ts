@@ -31,6 +31,29 @@ test('the digest is the SHA-256 of the file', () => {
   assert.notEqual(loadPriceBook(`${bytes.toString('utf8')}\n`).digest, shipped.digest)
 })
 
+test('each surface has its own units', () => {
+  const charge = (model: string, usage: Usage) => {
+    const [provider = '', name = ''] = model.split('/')
+    const price = shipped.find(provider, name)?.price
+    assert(price, model)
+    return chargeNanos(usage, priceLines(price, usage))
+  }
+  assert.equal(charge('openai/tts-1', { characters: 1_000_000 }), 15_000_000_000n)
+  assert.equal(charge('openai/tts-1-hd', { characters: 1 }), 30_000n)
+  assert.equal(charge('openai/whisper-1', { seconds: 60 }), 6_000_000n)
+  assert.equal(charge('openai/gpt-4o-mini-tts', { input: 1_000_000, audio_output: 1_000_000 }), 12_600_000_000n)
+  assert.equal(charge('openai/gpt-4o-transcribe', { audio_input: 1_000_000, output: 100_000 }), 3_500_000_000n)
+  assert.equal(charge('openai/text-embedding-3-small', { input: 1_000_000 }), 20_000_000n)
+  assert.equal(charge('xai/grok-4.7', { input: 199_999, output: 1 }), 400_004_000n)
+  assert.equal(charge('xai/grok-4.7', { input: 200_000, output: 1 }), 800_012_000n)
+  for (const [model, usage] of [
+    ['sim/embed', { input: 1 }],
+    ['sim/speak', { characters: 1 }],
+    ['sim/transcribe', { seconds: 1 }],
+  ] as const)
+    assert(charge(model, usage) > 0n, model)
+})
+
 const found = loadPriceBook(
   book({
     'one/big': entry({ aliases: ['large', 'big-latest'] }),
@@ -101,6 +124,21 @@ for (const { name, text, problem } of [
     name: 'no output price',
     text: book({ 'a/b': entry({ lines: { input: '1' } }) }),
     problem: /a\/b: output has no price/,
+  },
+  {
+    name: 'speech that can be counted in no way',
+    text: book({ 'a/b': entry({ endpoint: 'speech', lines: { input: '1' } }) }),
+    problem: /a\/b: characters has no price/,
+  },
+  {
+    name: 'transcription that can be counted in no way',
+    text: book({ 'a/b': entry({ endpoint: 'transcription' }) }),
+    problem: /a\/b: seconds has no price/,
+  },
+  {
+    name: 'an embedding without an input price',
+    text: book({ 'a/b': entry({ endpoint: 'embedding', lines: { output: '1' } }) }),
+    problem: /a\/b: input has no price/,
   },
   {
     name: 'half a long tier',
@@ -223,6 +261,7 @@ test('every chat model that hides reasoning and has a documented limit carries i
       'gemini-3.7-flash',
       'gemini-robotics-er-2-preview',
       'computer-use-preview',
+      'grok-4.7',
     ],
   )
 })
