@@ -13,6 +13,10 @@ export const settings = {
   PORT: integer('Port to listen on; 0 takes a free one.', 3000, { min: 0, max: 65_535 }),
   DATA_DIR: text('Folder for the embedded database, keys and the spool.', './data'),
   DATABASE_URL: url('PostgreSQL 15 or newer. Unset: an embedded server in DATA_DIR.', ['postgres:', 'postgresql:']),
+  REDIS_URL: url('Redis or Valkey that carries news between gateways. Unset: PostgreSQL alone does.', [
+    'redis:',
+    'rediss:',
+  ]),
   LOG_LEVEL: oneOf('Least severe log lines to write.', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'silent']),
   FLUXGATE_ADMIN_KEY: adminKey(),
   FLUXGATE_API_KEY: secret(
