@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { loadTokenizer } from './count-tokens.ts'
-import { packProof } from './responses-carriage.ts'
+import { sealReasoning } from './reasoning-seal.ts'
 import { parseResponsesRequest } from './responses-request.ts'
 import { isProblem } from './text-request.ts'
 
@@ -199,7 +199,7 @@ test('reasoning signed by another protocol is kept for translation and taken out
   const foreign = {
     type: 'reasoning',
     summary: [],
-    encrypted_content: packProof({ origin: 'messages', signature: 'sig' }),
+    encrypted_content: sealReasoning({ origin: 'messages', signature: 'sig' }),
   }
   const own = { type: 'reasoning', summary: [], encrypted_content: 'gAAAA' }
   const request = accepted({ model: 'm', input: [user, foreign, own, call, output], store: false })

@@ -1,8 +1,8 @@
 import { type Member, topLevelMembers, withMembers } from '#lib/json-members.ts'
 import { countPrompt, measureAttachments } from './count-tokens.ts'
 import { isAbsent, isObject, type JsonObject } from './json-values.ts'
+import { openReasoning } from './reasoning-seal.ts'
 import { findNonNumber, findUnpricedMember, isCount, parseRequestHead, problem } from './request-head.ts'
-import { isForeignReasoning } from './responses-carriage.ts'
 import { promptAsMessages } from './responses-prompt.ts'
 import { isProblem, type RequestProblem, type TextRequest } from './text-request.ts'
 
@@ -59,6 +59,12 @@ function ownText(text: string, { body, members }: { body: JsonObject; members: M
   const changed = withMembers(text, members, { input: JSON.stringify(kept) })
   const found = topLevelMembers(changed)
   return { text: changed, members: found instanceof Map ? found : members }
+}
+
+/** Reasoning that another protocol's model has signed: no provider of this one can read it. */
+function isForeignReasoning(item: JsonObject): boolean {
+  const { type, encrypted_content } = item
+  return type === 'reasoning' && typeof encrypted_content === 'string' && openReasoning(encrypted_content) !== undefined
 }
 
 function findStateful(body: JsonObject): RequestProblem | undefined {

@@ -1,6 +1,7 @@
-import { completionTokens, promptTokens, type Usage } from '#billing/usage.ts'
+import type { Usage } from '#billing/usage.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 import type { NeutralUsage } from './neutral.ts'
+import { neutralUsage } from './neutral-usage.ts'
 import { type DecodedUsage, decodeOpenaiUsage } from './openai-usage.ts'
 
 /**
@@ -26,29 +27,7 @@ export function decodeResponsesUsage(value: unknown): DecodedUsage {
 
 /** The usage object of a response for a vector of ours. */
 export function encodeResponsesUsage(usage: Usage): JsonObject {
-  return usageObject({
-    input: promptTokens(usage),
-    cacheRead: usage.cache_read ?? 0,
-    cacheWrite5m: usage.cache_write_5m ?? 0,
-    cacheWrite1h: usage.cache_write_1h ?? 0,
-    output: completionTokens(usage),
-    reasoning: usage.reasoning ?? 0,
-  })
-}
-
-/** What was reported, for a client of another protocol. Undefined where it is absent or impossible. */
-export function readNeutralUsage(value: unknown): NeutralUsage | undefined {
-  const decoded = decodeResponsesUsage(value)
-  if (decoded.outcome !== 'usage') return undefined
-  const { usage } = decoded
-  return {
-    input: promptTokens(usage),
-    cacheRead: usage.cache_read ?? 0,
-    cacheWrite5m: usage.cache_write_5m ?? 0,
-    cacheWrite1h: usage.cache_write_1h ?? 0,
-    output: completionTokens(usage),
-    reasoning: usage.reasoning ?? 0,
-  }
+  return usageObject(neutralUsage(usage))
 }
 
 /** The usage object of a response for what another protocol reported. */
