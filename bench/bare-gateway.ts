@@ -67,7 +67,7 @@ export async function createBareGateway(
     priceBook,
     snapshot: () => EMPTY_SNAPSHOT,
     credentials: { open: () => undefined },
-    authorize: () => ({}),
+    auth: { headersFor: () => ({}), rejected: () => undefined },
     timeouts: { ...timeouts, chainMs: undefined },
   })
   const inference = createInferenceRoutes(

@@ -169,7 +169,7 @@ export async function createApp(config: Config, installation: Installation, log:
   })
   const providers: Provider[] = [
     { name: 'sim', preset: 'sim', baseUrl: `${simulatorUrl}/v1`, params: {}, apiKey: undefined },
-    ...config.providers.map((provider) => ({ ...provider, preset: provider.name, params: {} })),
+    ...config.providers,
   ]
   warnOfUnpriced(providers, priceBook, log)
   const credentials = createCredentials({
@@ -178,7 +178,11 @@ export async function createApp(config: Config, installation: Installation, log:
       if (first) log.error({ model: modelName, key: keyEntryId, reason }, 'a provider key does not open; it is skipped')
     },
   })
-  const upstreamAuth = createUpstreamAuth({ timeoutMs: config.CONNECT_TIMEOUT_MS })
+  const upstreamAuth = createUpstreamAuth({
+    timeoutMs: config.CONNECT_TIMEOUT_MS,
+    googleTokenUrl: config.GOOGLE_TOKEN_URL,
+    azureAuthorityHost: config.AZURE_AUTHORITY_HOST,
+  })
   opened.defer(() => upstreamAuth.close())
   const timeouts = {
     firstByteMs: config.FIRST_BYTE_TIMEOUT_MS,
@@ -192,7 +196,7 @@ export async function createApp(config: Config, installation: Installation, log:
       priceBook,
       snapshot: () => EMPTY_SNAPSHOT,
       credentials,
-      authorize: upstreamAuth.headersFor,
+      auth: upstreamAuth,
       timeouts: { ...timeouts, chainMs: undefined },
     }),
     dispatcher: createDispatcher(),

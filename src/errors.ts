@@ -205,6 +205,8 @@ export class AppError extends Error {
   readonly upstream: { type: string; code: string | null } | undefined
   /** Everything that is wrong with what was sent, for the client as `details`. */
   readonly problems: readonly Problem[]
+  /** Facts for clients whose contract has details of its own. */
+  readonly publicDetails: Readonly<Record<string, unknown>> | undefined
 
   constructor(
     code: ErrorCode,
@@ -215,6 +217,7 @@ export class AppError extends Error {
       status?: number
       upstream?: { type: string; code: string | null }
       problems?: readonly Problem[]
+      publicDetails?: Readonly<Record<string, unknown>>
       details?: Record<string, unknown>
       cause?: unknown
     } = {},
@@ -227,6 +230,7 @@ export class AppError extends Error {
     this.details = options.details ?? {}
     this.upstream = options.upstream
     this.problems = options.problems ?? []
+    this.publicDetails = options.publicDetails
   }
 }
 

@@ -2,6 +2,7 @@ import type { UpstreamExchange, UpstreamHandler, UpstreamHttp } from '#adapters/
 import { AppError } from '#src/errors.ts'
 import { type Target, withCredential } from './target.ts'
 import { faultOfStatus, type UpstreamFault } from './upstream-fault.ts'
+import type { UpstreamCall } from './upstream-request.ts'
 
 export interface AttemptTimeouts {
   /** From dispatch to the first byte of the body. */
@@ -36,7 +37,7 @@ const ERROR_BODY_BYTES_MAX = 64 * 1024
 export function startAttempt(
   http: UpstreamHttp,
   target: Target,
-  request: { body: string; requestId: string },
+  request: UpstreamCall,
   timeouts: AttemptTimeouts,
   listener: AttemptListener,
 ): Attempt {
@@ -60,15 +61,28 @@ export function startAttempt(
 
   function start(authorization: Record<string, string>): void {
     if (over) return
-    const headers = { ...target.headers, ...authorization, 'x-client-request-id': request.requestId }
+    const headers = {
+      ...target.headers,
+      ...authorization,
+      ...request.headers,
+      'x-client-request-id': request.requestId,
+    }
     exchange = http.post({ origin, path, headers, body: request.body }, handler)
     if (paused) exchange.pause()
   }
 
   /** A key that cannot be opened or exchanged is no fault of the call: another one may serve. */
   function unauthorized(cause: unknown): void {
-    const code = cause instanceof AppError && cause.code === 'decrypt_failed' ? cause.code : 'credential_unusable'
-    fault({ class: 'credential', code, cause })
+    if (cause instanceof AppError && cause.code === 'decrypt_failed')
+      fault({ class: 'credential', code: cause.code, cause })
+    else if (cause instanceof Error && 'fault' in cause && cause.fault === 'provider')
+      fault({
+        class: 'provider',
+        code: 'token_unavailable',
+        timedOut: 'timedOut' in cause && cause.timedOut === true,
+        cause,
+      })
+    else fault({ class: 'credential', code: 'credential_unusable', cause })
   }
 
   const handler: UpstreamHandler = {
@@ -116,7 +130,9 @@ export function startAttempt(
 
   function statusFault(): UpstreamFault {
     const body = Buffer.concat(errorBody ?? []).toString('utf8', 0, ERROR_BODY_BYTES_MAX)
-    return withCredential(target, (key) => faultOfStatus(status, headers, body, key))
+    const value = withCredential(target, (key) => faultOfStatus(status, headers, body, key))
+    if (value.class === 'credential') target.rejected()
+    return value
   }
 
   return {

@@ -29,8 +29,10 @@ export interface Exchange {
   id: string
   res: ServerResponse
   startedAt: number
-  /** Members of the request that its upstreams are not told, for a header. */
-  warnings?: readonly string[]
+  /** Headers of the client that pass to upstreams of its protocol. */
+  forwarded: Readonly<Record<string, string>>
+  /** Members of the request that its upstreams are not told. */
+  dropped: readonly string[]
 }
 
 /** The caller's own name for a call: the same name and body is the same call. */
@@ -215,7 +217,7 @@ export function callHeaders(call: Call): Record<string, string> {
     'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
     'x-fluxgate-model': headerText(call.route.model),
     'x-fluxgate-attempts': String(call.attempts.length),
-    ...(call.exchange.warnings?.length && { 'x-fluxgate-dropped': headerText(call.exchange.warnings.join(',')) }),
+    ...(call.exchange.dropped.length > 0 && { 'x-fluxgate-dropped': headerText(call.exchange.dropped.join(',')) }),
   }
 }
 

@@ -74,7 +74,17 @@ export function withCallHeaders(call: Call, error: AppError): AppError {
     headers: { ...callHeaders(call), ...error.headers },
     details: error.details,
     cause: error.cause ?? error,
+    publicDetails: error.publicDetails ?? triedDetails(call),
     ...(error.param !== null && { param: error.param }),
     ...(error.upstream && { upstream: error.upstream }),
   })
+}
+
+/** How far a failed call got, without a word about where. */
+function triedDetails({ attempts, faults }: Call): Record<string, unknown> {
+  return {
+    triedKeys: new Set(attempts.map(({ target }) => target.credentialId)).size,
+    triedUpstreams: new Set(attempts.map(({ target }) => target.targetId)).size,
+    lastStatusCode: faults.at(-1)?.fault.status ?? null,
+  }
 }

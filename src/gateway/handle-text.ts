@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http'
 import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import { parseLabels, type RequestLabels } from '#wire/request-labels.ts'
-import { isProblem, type RequestProblem, type TextRequest } from '#wire/text-request.ts'
 import { admit } from './admit.ts'
 import { authenticate, presentedKey } from './authenticate.ts'
 import type { Call, Exchange, Idempotency } from './call.ts'
@@ -12,12 +11,15 @@ import { interpret, isStrict } from './interpret.ts'
 import { codecOf } from './interpreter.ts'
 import { replayOutcome } from './keep-outcome.ts'
 import { readBody } from './read-body.ts'
+import { readTextRequest } from './read-text-request.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
 
 /** How a route speaks with its clients. */
 export interface TextRoute {
   protocol: Protocol
+  /** Whether a request without a model means `auto`. */
+  autoModel?: boolean
 }
 
 /**
@@ -52,10 +54,10 @@ async function handle(
   const key = await authenticate(gateway, req)
   const labels = readLabels(req)
   const idempotency = readIdempotency(req)
-  const request = readRequest(options.protocol, await readBody(gateway, req, onBytes))
+  exchange.forwarded = forwardedHeaders(req, options.protocol)
+  const request = readTextRequest(options, await readBody(gateway, req, onBytes))
   const resolved = gateway.routes.resolve(request.model, request.protocol)
-  const { route, interpreters, warnings } = interpret(request, resolved, exchange, isStrict(req))
-  exchange.warnings = warnings
+  const { route, interpreters } = interpret(request, resolved, exchange, isStrict(req))
 
   const leaveModel = gateway.dispatcher.enterModel(route)
   try {
@@ -88,20 +90,16 @@ async function settled(gateway: Gateway, call: Call, relaying: Promise<void>): P
   }
 }
 
-function readRequest(protocol: Protocol, body: string): TextRequest {
-  let request: TextRequest | RequestProblem
-  try {
-    request = codecOf(protocol).parse(body)
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause
-    throw new AppError('body_malformed', { message: `The body is not valid JSON: ${cause.message.slice(0, 200)}` })
+const FORWARDED_CHARS_MAX = 1_000
+
+function forwardedHeaders(req: IncomingMessage, protocol: Protocol): Record<string, string> {
+  const forwarded: Record<string, string> = {}
+  for (const name of codecOf(protocol).forwarded) {
+    const value = req.headers[name]
+    if (typeof value === 'string' && value.length <= FORWARDED_CHARS_MAX && /^[\x20-\x7e]*$/.test(value))
+      forwarded[name] = value
   }
-  if (!isProblem(request)) return request
-  const { path, message } = request
-  throw new AppError('body_invalid', {
-    message: path === '' ? `Invalid request: ${message}.` : `Invalid request: '${path}' ${message}.`,
-    ...(path !== '' && { param: path }),
-  })
+  return forwarded
 }
 
 function readLabels(req: IncomingMessage): RequestLabels {

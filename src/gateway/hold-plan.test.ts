@@ -31,6 +31,7 @@ function target(options: Partial<Target> & { input?: bigint; output?: bigint } =
     path: '/v1/chat/completions',
     headers: {},
     authorize: () => ({}),
+    rejected: () => undefined,
     firstByteMs: undefined,
     maxOutputTokens: 8_192,
     outputLimitKnown: true,

@@ -8,10 +8,10 @@ import { createInterpreter, type Interpreter } from './interpreter.ts'
 import type { Route } from './routes.ts'
 import type { Target } from './target.ts'
 
-const WARNINGS_MAX = 20
+const DROPPED_MAX = 20
 
 /**
- * An interpreter for each protocol that the targets of a route speak. Targets that the request cannot be put to are left
+ * An interpreter for each protocol that the targets of a route speak; what of the request they are not told is noted. Targets that the request cannot be put to are left
  * out; when none remains, the caller is told what cannot be carried. Throws AppError unsupported_parameter.
  */
 export function interpret(
@@ -19,7 +19,7 @@ export function interpret(
   route: Route,
   exchange: Exchange,
   strict: boolean,
-): { route: Route; interpreters: ReadonlyMap<Protocol, Interpreter>; warnings: readonly string[] } {
+): { route: Route; interpreters: ReadonlyMap<Protocol, Interpreter> } {
   const options = { id: exchange.id, created: Math.floor(Date.now() / 1000) }
   const interpreters = new Map<Protocol, Interpreter>()
   const refused = new Map<Protocol, Loss>()
@@ -33,11 +33,11 @@ export function interpret(
   const [first, ...rest] = route.targets.filter(({ protocol }) => interpreters.has(protocol))
   if (first === undefined) throw unsupported(refused)
   const targets: [Target, ...Target[]] = [first, ...rest]
-  const warnings = [...interpreters.values()].flatMap(({ losses }) => losses.map(({ path }) => path))
+  const dropped = [...interpreters.values()].flatMap(({ losses }) => losses.map(({ path }) => path))
+  exchange.dropped = [...new Set(dropped)].slice(0, DROPPED_MAX)
   return {
     route: refused.size === 0 ? route : { ...route, targets },
     interpreters,
-    warnings: [...new Set(warnings)].slice(0, WARNINGS_MAX),
   }
 }
 

@@ -30,7 +30,7 @@ export interface InterpreterOptions {
 
 export function createInterpreter(request: TextRequest, spoken: Protocol, options: InterpreterOptions): Interpreter {
   const upstream = codecOf(spoken)
-  if (request.protocol === spoken) return nativeInterpreter(request, upstream)
+  if (request.protocol === spoken) return nativeInterpreter(request, upstream, options)
   return translatingInterpreter(
     request,
     upstream,
@@ -57,7 +57,7 @@ function dialectOf(protocol: Protocol): Dialect {
 }
 
 /** The client's own text with as few members changed as possible; answers pass byte for byte. */
-function nativeInterpreter(request: TextRequest, codec: Codec): Interpreter {
+function nativeInterpreter(request: TextRequest, codec: Codec, { id, created }: InterpreterOptions): Interpreter {
   return {
     body(target, limit) {
       const changes: Record<string, string> = { ...codec.fixed, model: JSON.stringify(target.priced.model) }
@@ -72,7 +72,10 @@ function nativeInterpreter(request: TextRequest, codec: Codec): Interpreter {
       return withMembers(request.text, request.members, changes)
     },
     stream() {
-      const format = codec.format({ includeUsage: request.includeUsage })
+      const format = codec.format({
+        includeUsage: request.includeUsage,
+        fallback: { id, model: request.model, created },
+      })
       return { format, voice: format }
     },
     parseWhole: codec.parseWhole,
@@ -104,7 +107,7 @@ function translatingInterpreter(
     },
     stream() {
       const encoder: EventEncoder = from.createEncoder({ ...options, includeUsage: request.includeUsage, request })
-      const format = codec.format({ includeUsage: true })
+      const format = codec.format({ includeUsage: true, fallback: { ...options, model: request.model } })
       return { format, voice: encoder, translator: createStreamTranslator(to.createDecoder(), encoder) }
     },
     parseWhole: codec.parseWhole,

@@ -15,8 +15,8 @@ import { createStreamReader } from './stream-reader.ts'
 import type { Target } from './target.ts'
 import { createTranche } from './tranche.ts'
 import { firstByteMs, noteFault, tryTargets } from './try-targets.ts'
-import { upstreamBody } from './upstream-body.ts'
 import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
+import { upstreamRequest } from './upstream-request.ts'
 
 /**
  * Relays a stream: tries the targets until one delivers content, passes its frames on byte for byte, and sends the last
@@ -97,9 +97,14 @@ function createRelay(gateway: Gateway, call: Call) {
     onGone: clientGone,
   })
 
-  /** Says what is ours: as part of the running answer, or by itself where none has begun. */
+  /** Says what is ours: as part of the running answer, or by itself where none has begun for the client. */
   function voice(): StreamVoice {
-    return running?.voice ?? codecOf(request.protocol).format({ includeUsage: request.includeUsage })
+    return running?.voice ?? freshVoice()
+  }
+
+  function freshVoice(): StreamVoice {
+    const fallback = { id: exchange.id, model: request.model, created: Math.floor(Date.now() / 1000) }
+    return codecOf(request.protocol).format({ includeUsage: request.includeUsage, fallback })
   }
 
   function pause(by: 'client' | 'hold'): void {
@@ -285,9 +290,8 @@ function createRelay(gateway: Gateway, call: Call) {
           onComplete: complete,
           onFault: failed,
         })
-        const body = upstreamBody(call, at)
         const patience = { ...timeouts, firstByteMs: firstByteMs(call, at, timeouts.firstByteMs) }
-        const attempt = startAttempt(gateway.upstream, at, { body, requestId: call.requestId }, patience, reader)
+        const attempt = startAttempt(gateway.upstream, at, upstreamRequest(call, at), patience, reader)
         running = { attempt, reader, voice: said, over: resolve }
         if (exchange.res.destroyed) clientGone()
       })
@@ -303,7 +307,7 @@ function createRelay(gateway: Gateway, call: Call) {
         client.release()
         throw error
       }
-      client.end(errorFrame(error, voice()))
+      client.end(errorFrame(error, freshVoice()))
     },
 
     tick(nowMs: number): void {

@@ -12,8 +12,8 @@ import { keepOutcome } from './keep-outcome.ts'
 import { redact } from './redact.ts'
 import { type Target, withCredential } from './target.ts'
 import { firstByteMs, tryTargets } from './try-targets.ts'
-import { upstreamBody } from './upstream-body.ts'
 import { SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
+import { upstreamRequest } from './upstream-request.ts'
 
 interface Answered {
   /** As the client gets it. */
@@ -64,14 +64,14 @@ async function deliver(gateway: Gateway, call: Call, target: number, answered: A
     'cache-control': 'no-store',
     ...callHeaders(call),
     'x-fluxgate-charged-nanousd': String(settled.charged ?? 0n),
-    ...upstreamRequest(headers['x-request-id'] ?? headers['request-id'], call.route.targets[target]),
+    ...upstreamName(headers['x-request-id'] ?? headers['request-id'], call.route.targets[target]),
   }
   if (call.idempotency !== undefined) await keepOutcome(gateway, call, { headers: head, body })
   res.writeHead(200, head)
   endResponse(res, body, gateway.timeouts.clientStallMs)
 }
 
-function upstreamRequest(id: string | string[] | undefined, target: Target | undefined): Record<string, string> {
+function upstreamName(id: string | string[] | undefined, target: Target | undefined): Record<string, string> {
   const plain = plainHeader(id)
   if (plain === undefined || withCredential(target, (key) => redact(plain, key)) !== plain) return {}
   return { 'x-upstream-request-id': plain }
@@ -148,8 +148,7 @@ function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Ans
     // A whole answer begins when it is complete, so unless its model says otherwise its first byte may take as long as the
     // call.
     const patience = { ...call.route.timeouts, firstByteMs: firstByteMs(call, target, timeouts.totalMs) }
-    const request = { body: upstreamBody(call, target), requestId: call.requestId }
-    attempt = startAttempt(gateway.upstream, target, request, patience, {
+    attempt = startAttempt(gateway.upstream, target, upstreamRequest(call, target), patience, {
       onAnswer(received) {
         headers = received
       },

@@ -7,7 +7,7 @@ import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { CandidateGroup } from './dispatch/candidate.ts'
 import type { Target } from './target.ts'
-import { type Authorize, createTargets, type Provider } from './targets.ts'
+import { type Authenticator, createTargets, type Provider } from './targets.ts'
 
 /** What a model name stands for, asked in one protocol: its targets, group by group. */
 export interface Route {
@@ -43,12 +43,14 @@ export interface RoutesDeps {
   snapshot: () => RouterSnapshot
   /** Opens the keys of the router config. */
   credentials: Pick<Credentials, 'open'>
-  authorize: Authorize
+  auth: Authenticator
   /** Of models that have none of their own. */
   timeouts: RouteTimeouts
 }
 
 const ROUTES_MAX = 10_000
+/** Names that an error about an unknown one tells. */
+const LISTED_MAX = 200
 const ORDERED: CandidateGroup = { strategy: 'ordered' }
 const surfaceOf: Record<Protocol, Surface> = {
   chat: 'llm',
@@ -159,7 +161,11 @@ export function createRoutes(deps: RoutesDeps) {
   function unknownModel(model: string, surface: Surface): AppError {
     const near = nearNames(model, listed(surface))
     const hint = near.length > 0 ? ` Did you mean ${near.map(quote).join(', ')}?` : ' GET /v1/models lists the models.'
-    return new AppError('model_not_found', { message: `No model is named ${quote(model)}.${hint}`, param: 'model' })
+    return new AppError('model_not_found', {
+      message: `No model is named ${quote(model)}.${hint}`,
+      param: 'model',
+      publicDetails: { requested: model.slice(0, 255), available: listed(surface).slice(0, LISTED_MAX) },
+    })
   }
 
   function listed(surface: Surface): string[] {
@@ -206,7 +212,7 @@ export type Exclusion = 'pricing_missing' | 'decrypt_failed' | 'protocol_unsuppo
 function atLeastOne(targets: Target[], model: string, excluded: readonly Exclusion[]): [Target, ...Target[]] {
   const [first, ...rest] = targets
   if (first !== undefined) return [first, ...rest]
-  if (excluded.includes('decrypt_failed')) throw new AppError('decrypt_failed', { details: { model } })
+  if (excluded.includes('decrypt_failed')) throw new AppError('decrypt_failed', { publicDetails: { modelName: model } })
   if (excluded.includes('pricing_missing'))
     throw new AppError('pricing_missing', {
       message: `The model ${quote(model)} has no price, so it cannot be charged.`,

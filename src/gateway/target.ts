@@ -22,6 +22,8 @@ export interface Target extends Candidate {
   headers: Readonly<Record<string, string>>
   /** The credential's, made anew for each attempt: no key stays in memory longer than that. */
   authorize(body: string): Record<string, string> | Promise<Record<string, string>>
+  /** The provider refused the credential: a token that was fetched with it is not used again. */
+  rejected(): void
   maxOutputTokens: number
   /** Whether the provider itself enforces maxOutputTokens. */
   outputLimitKnown: boolean

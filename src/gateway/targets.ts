@@ -8,6 +8,7 @@ import {
   authOfTemplate,
   type Preset,
   presetParams,
+  protocolHeaders,
   requestLine,
   resolvePreset,
   type UpstreamAuth,
@@ -31,7 +32,7 @@ export interface Provider {
 }
 
 /** Makes the headers that prove whose a request is: at once, or after a token was fetched. */
-export type Authorize = UpstreamAuthenticator['headersFor']
+export type Authenticator = Pick<UpstreamAuthenticator, 'headersFor' | 'rejected'>
 
 /** Answers of a model whose own limit is unknown are held and limited to this. */
 const OUTPUT_TOKENS_DEFAULT = 16_384
@@ -43,7 +44,7 @@ const translatable: readonly Protocol[] = ['chat', 'messages', 'responses']
 export function createTargets(deps: {
   bookDigest: string
   credentials: Pick<Credentials, 'open'>
-  authorize: Authorize
+  auth: Authenticator
 }) {
   function connect(
     preset: Preset,
@@ -62,8 +63,8 @@ export function createTargets(deps: {
   ): Target['authorize'] {
     return (body) =>
       credential === undefined
-        ? deps.authorize(auth, undefined, { ...at, body })
-        : credential.use((key) => deps.authorize(auth, key, { ...at, body }))
+        ? deps.auth.headersFor(auth, undefined, { ...at, body })
+        : credential.use((key) => deps.auth.headersFor(auth, key, { ...at, body }))
   }
 
   return {
@@ -87,7 +88,7 @@ export function createTargets(deps: {
       if (line === undefined) return ['protocol_unsupported']
       const auth =
         upstream.headerTemplate === undefined ? authOf(preset, line.protocol) : authOfTemplate(upstream.headerTemplate)
-      const headers = { ...plainHeaders, ...upstream.headers }
+      const headers = { ...plainHeaders, ...protocolHeaders(line.protocol), ...upstream.headers }
       const build = (credential: TargetCredential | undefined, credentialWeight: number): Target => ({
         priced: pricedTarget({
           provider: upstream.provider,
@@ -106,6 +107,7 @@ export function createTargets(deps: {
         credential,
         ...line,
         headers,
+        rejected: () => credential?.use(deps.auth.rejected),
         authorize: authorizer(auth, credential, { ...line, headers, params: presetParams(preset, params) }),
         maxOutputTokens: limits.maxOutputTokens ?? OUTPUT_TOKENS_DEFAULT,
         outputLimitKnown: limits.maxOutputTokens !== undefined,
@@ -127,6 +129,7 @@ export function createTargets(deps: {
       const line = connect(preset, { baseUrl, model: name, params }, protocol)
       if (line === undefined) return 'protocol_unsupported'
       const credential = provider.apiKey && environmentCredential(provider.apiKey)
+      const headers = { ...plainHeaders, ...protocolHeaders(line.protocol) }
       return {
         priced: pricedTarget({
           provider: provider.name,
@@ -143,8 +146,9 @@ export function createTargets(deps: {
         eligible: true,
         credential,
         ...line,
-        headers: plainHeaders,
-        authorize: authorizer(authOf(preset, line.protocol), credential, { ...line, headers: plainHeaders, params }),
+        headers,
+        rejected: () => credential?.use(deps.auth.rejected),
+        authorize: authorizer(authOf(preset, line.protocol), credential, { ...line, headers, params }),
         maxOutputTokens: entry.limits.maxOutputTokens ?? OUTPUT_TOKENS_DEFAULT,
         outputLimitKnown: entry.limits.maxOutputTokens !== undefined,
         hiddenReasoning: entry.reasoning,

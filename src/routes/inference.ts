@@ -3,8 +3,11 @@ import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { handleText } from '#gateway/handle-text.ts'
+import type { ListedModel } from '#gateway/routes.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
-import { AppError, errorBody, errorHeaders } from '#src/errors.ts'
+import { AppError } from '#src/errors.ts'
+import { modelShape } from './model-lists.ts'
+import { openai, type Surface, type TextPath, textPaths } from './surfaces.ts'
 
 type Handler = (req: IncomingMessage, exchange: Exchange) => Promise<void>
 
@@ -14,6 +17,8 @@ const EXPOSED_HEADERS = [
   'x-fluxgate-model',
   'x-fluxgate-attempts',
   'x-fluxgate-charged-nanousd',
+  'x-fluxgate-dropped',
+  'x-fluxgate-replayed',
   'x-upstream-request-id',
   'retry-after',
   'retry-after-ms',
@@ -29,58 +34,76 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
 
   const models: Handler = async (req, { res, ...exchange }) => {
     await authenticate(gateway, req)
-    const data = gateway.routes.models().map(({ id, ownedBy }) => ({
-      id,
-      object: 'model',
-      created: deps.modelsCreatedAt,
-      owned_by: ownedBy,
-    }))
+    const listed = gateway.routes.models()
     const asked = /^\/v1\/models\/([^?]+)/.exec(req.url ?? '')?.[1]
-    const body = asked === undefined ? { object: 'list', data } : data.find(({ id }) => id === decodeName(asked))
-    sendJson(res, 200, exchangeHeaders({ res, ...exchange }), body ?? unlisted(decodeName(asked ?? '')))
+    const shape = modelShape(req.headers)
+    const body =
+      asked === undefined
+        ? shape.list(listed, deps.modelsCreatedAt)
+        : shape.one(findModel(listed, decodeName(asked)), deps.modelsCreatedAt)
+    sendJson(res, 200, exchangeHeaders({ ...exchange, res }), body)
   }
 
-  /** A model that is served but not listed: an alias, or one of a provider with one price for all. Throws, with near names. */
-  function unlisted(name: string) {
+  /** One that is served but not listed, of a provider with one price for all, counts too. Throws, with near names. */
+  function findModel(listed: readonly ListedModel[], name: string): ListedModel {
+    const found = listed.find(({ id }) => id === name)
+    if (found !== undefined) return found
     const { model, targets } = gateway.routes.resolve(name, 'chat')
-    return { id: model, object: 'model', created: deps.modelsCreatedAt, owned_by: targets[0].priced.provider }
+    return { id: model, surface: 'llm', ownedBy: targets[0].priced.provider }
   }
 
-  const chat: Handler = async (req, exchange) => {
-    openCalls.enter()
-    try {
-      await handleText(gateway, req, exchange, { protocol: 'chat' })
-    } catch (error) {
-      // Told before the call leaves: shutdown waits for the calls, and closes their connections after that.
-      fail(exchange, error)
-    } finally {
-      openCalls.leave()
+  function textHandler(path: TextPath): Handler {
+    return async (req, exchange) => {
+      try {
+        openCalls.enter()
+        try {
+          await handleText(gateway, req, exchange, path)
+        } catch (error) {
+          // Told before the call leaves: shutdown waits for the calls, and closes their connections after that.
+          fail(exchange, error, path.surface)
+        } finally {
+          openCalls.leave()
+        }
+      } catch (error) {
+        fail(exchange, error, path.surface)
+      }
     }
   }
 
-  function match(method: string, path: string): { route: string; handler: Handler } | undefined {
-    if (path === '/v1/chat/completions') return { route: path, handler: method === 'POST' ? chat : notAllowed('POST') }
-    if (path === '/v1/models' || path.startsWith('/v1/models/'))
-      return { route: '/v1/models', handler: method === 'GET' || method === 'HEAD' ? models : notAllowed('GET') }
+  const textHandlers = new Map(Object.entries(textPaths).map(([path, text]) => [path, textHandler(text)]))
+
+  function match(method: string, path: string): { route: string; surface: Surface; handler: Handler } | undefined {
+    const handler = textHandlers.get(path)
+    if (handler !== undefined) {
+      const surface = textPaths[path]?.surface ?? openai
+      return { route: path, surface, handler: method === 'POST' ? handler : notAllowed('POST') }
+    }
+    if (path === '/v1/models' || path.startsWith('/v1/models/')) {
+      const isRead = method === 'GET' || method === 'HEAD'
+      return { route: '/v1/models', surface: openai, handler: isRead ? models : notAllowed('GET') }
+    }
     return undefined
   }
 
-  async function serve(req: IncomingMessage, exchange: Exchange, handler: Handler): Promise<void> {
+  async function serve(req: IncomingMessage, exchange: Exchange, handler: Handler, surface: Surface): Promise<void> {
     try {
       if (req.rawHeaders.length / 2 > limits.headersMax)
         throw new AppError('headers_too_many', { message: `A request has at most ${limits.headersMax} headers.` })
       await handler(req, exchange)
     } catch (error) {
-      fail(exchange, error)
+      fail(exchange, error, surface)
     }
   }
 
-  function fail(exchange: Exchange, error: unknown): void {
+  function fail(exchange: Exchange, error: unknown, surface: Surface): void {
     const { res } = exchange
     const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
     logError(exchange, known)
     if (res.headersSent) res.destroy()
-    else sendJson(res, known.status, { ...exchangeHeaders(exchange), ...failureHeaders(known) }, errorBody(known))
+    else {
+      const { status, headers, body } = surface.error(known, exchange)
+      sendJson(res, status, { ...exchangeHeaders(exchange), ...headers }, body)
+    }
   }
 
   function logError(exchange: Exchange, error: AppError): void {
@@ -91,13 +114,14 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
 
   return function inference(req: IncomingMessage, res: ServerResponse): boolean {
     const url = req.url ?? ''
-    if (!url.startsWith('/v1/')) return false
-    if (req.headers.origin !== undefined && allowOrigin(req, res)) return true
+    if (!url.startsWith('/v1/') && !url.startsWith('/api/v1/')) return false
     const query = url.indexOf('?')
     const found = match(req.method ?? '', query === -1 ? url : url.slice(0, query))
+    if (req.headers.origin !== undefined && (found !== undefined || url.startsWith('/v1/')) && allowOrigin(req, res))
+      return true
     if (found === undefined) return false
-    const exchange = { id: uuidv7Hex(), res, startedAt: performance.now() }
-    void serve(req, exchange, found.handler)
+    const exchange = { id: uuidv7Hex(), res, startedAt: performance.now(), forwarded: {}, dropped: [] }
+    void serve(req, exchange, found.handler, found.surface)
       .catch((error: unknown) => {
         // Not even the error could be told. One exchange is lost, never the process.
         log.error({ err: error, request: `req_${exchange.id}` }, 'an answer could not be written')
@@ -121,17 +145,6 @@ function allowOrigin(req: IncomingMessage, res: ServerResponse): boolean {
   })
   res.end()
   return true
-}
-
-/** What clients act upon: whether to try again and when, and how to present a key. */
-function failureHeaders(error: AppError): Record<string, string> {
-  const again = error.status === 429 || error.status === 503
-  const headers = errorHeaders(error)
-  return {
-    ...(again && headers['x-should-retry'] === 'true' && { 'retry-after': '1' }),
-    ...(error.status === 401 && { 'www-authenticate': 'Bearer' }),
-    ...headers,
-  }
 }
 
 function notAllowed(allow: string): Handler {

@@ -301,7 +301,7 @@ test('models are listed and found by name', async () => {
   for await (const model of openai.models.list()) models.push(model)
   assert.deepEqual(
     models.map(({ id }) => id),
-    ['sim/echo', 'sim/free', 'sim/large', 'sim/reasoner'],
+    ['sim/echo', 'sim/embed', 'sim/free', 'sim/large', 'sim/reasoner', 'sim/speak', 'sim/transcribe'],
   )
   const echo = await openai.models.retrieve('sim/echo')
   assert.deepEqual(echo, models[0])

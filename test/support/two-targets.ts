@@ -85,7 +85,7 @@ export async function createTwoTargets(
       priceBook: book,
       snapshot: () => EMPTY_SNAPSHOT,
       credentials: { open: () => undefined },
-      authorize: () => ({}),
+      auth: { headersFor: () => ({}), rejected: () => undefined },
       timeouts,
     }).resolve('sim/echo', 'chat').targets
     const name = ['first', 'second', 'third'][index] ?? `number-${index + 1}`

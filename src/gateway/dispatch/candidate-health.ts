@@ -12,9 +12,20 @@ export interface Openness {
 
 type Ids = Pick<Candidate, 'targetId' | 'credentialId'>
 
+type HealthIds = readonly [target: string, credential: string, pair: string]
+
+// Candidates live as long as their config: their ids are put together once, and looked up without being hashed again.
+const known = new WeakMap<Ids, HealthIds>()
+
 /** The three that a candidate depends on: its target, its credential, and the credential at this target. */
-function idsOf({ targetId, credentialId }: Ids): [target: string, credential: string, pair: string] {
-  return [`target:${targetId}`, `credential:${credentialId}`, `pair:${targetId} ${credentialId}`]
+function idsOf(candidate: Ids): HealthIds {
+  let ids = known.get(candidate)
+  if (ids === undefined) {
+    const { targetId, credentialId } = candidate
+    ids = [`target:${targetId}`, `credential:${credentialId}`, `pair:${targetId} ${credentialId}`]
+    known.set(candidate, ids)
+  }
+  return ids
 }
 
 /** `probe`: at least one of the three is half-open and none is open. */
