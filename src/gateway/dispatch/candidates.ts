@@ -19,7 +19,7 @@ export interface PlanDeps<C extends Candidate> {
 }
 
 /** Why a candidate was given: in its turn, to probe a half-open breaker, for want of anything better, or beside another. */
-export type AttemptKind = 'turn' | 'probe' | 'last_resort' | 'hedge'
+type AttemptKind = 'turn' | 'probe' | 'last_resort' | 'hedge'
 
 export interface PlanAttempt<C extends Candidate = Candidate> {
   candidate: C
@@ -53,7 +53,7 @@ export type EndReason =
   /** Nothing was tried: no candidate may serve this call. */
   | 'ineligible'
 
-export interface Exhaustion {
+interface Exhaustion {
   reason: EndReason
   /** The least that an attempt was told to wait; of our own choice where all is saturated. */
   retryAfterMs?: number

@@ -4,9 +4,9 @@ import type { EndReason, PlanAttempt, PlanSkip } from './candidates.ts'
 import type { Health, HealthEntry } from './health.ts'
 import type { Inflight } from './inflight.ts'
 
-export type Verdict = 'usable' | 'probe' | 'cooling_down' | 'saturated' | 'excluded'
+type Verdict = 'usable' | 'probe' | 'cooling_down' | 'saturated' | 'excluded'
 
-export interface ExplainedCandidate {
+interface ExplainedCandidate {
   targetId: string
   credentialId: string
   groupIndex: number

@@ -98,6 +98,4 @@ export function createHedge<C>(options: {
   }
 }
 
-export type Hedge<C> = ReturnType<typeof createHedge<C>>
-
 const NOTHING = { do: 'nothing' } as const
