@@ -45,7 +45,7 @@ export function createMessagesFormat(): StreamFormat {
       }
       case 'content_block_delta': {
         const delta = isObject(event.delta) ? event.delta : {}
-        const member = deltaMembers[textAt(delta, 'type')]
+        const member = deltaMembers.get(textAt(delta, 'type'))
         const text = member === undefined ? '' : textAt(delta, member)
         return chunk(text, text !== '' || member === undefined)
       }
@@ -125,11 +125,11 @@ export function parseWholeMessage(body: string): WholeFacts {
 const textBlocks = new Set<unknown>(['text', 'thinking'])
 
 /** Where deltas have their text. Others, such as signatures and citations, have none. */
-const deltaMembers: Readonly<Record<string, string>> = {
-  text_delta: 'text',
-  thinking_delta: 'thinking',
-  input_json_delta: 'partial_json',
-}
+const deltaMembers = new Map([
+  ['text_delta', 'text'],
+  ['thinking_delta', 'thinking'],
+  ['input_json_delta', 'partial_json'],
+])
 
 /** Generated text in the start of a block, for counting. */
 function blockText(block: JsonObject): string {
@@ -168,7 +168,7 @@ function learnShape(frame: string): DeltaShape | undefined {
   try {
     const event: unknown = JSON.parse(Buffer.from(data, 'latin1').toString('utf8'))
     const delta = isObject(event) && event.type === 'content_block_delta' && isObject(event.delta) ? event.delta : {}
-    const member = deltaMembers[textAt(delta, 'type')]
+    const member = deltaMembers.get(textAt(delta, 'type'))
     return member !== undefined && at[0].startsWith(`"${member}"`) && delta[member] === '' ? shape : undefined
   } catch {
     return undefined
