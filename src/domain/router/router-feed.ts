@@ -108,16 +108,15 @@ export function createRouterFeed(options: RouterFeedOptions) {
   async function lookAndTell(source: ReloadSource): Promise<void> {
     let result: Pick<Reload, 'outcome' | 'error'>
     try {
-      result = { outcome: await look(source) }
+      result = { outcome: await look() }
     } catch (error) {
       result = { outcome: 'failed', error }
     }
     onReload({ source, ...result, version: snapshot.version, problems: (wentBack ?? stale)?.problems ?? [] })
   }
 
-  async function look(source: ReloadSource): Promise<Reload['outcome']> {
-    const isNews = source === 'start' || source === 'notify'
-    if (!isNews && seen !== undefined && isSame(seen, await readVersions(db, LOAD_MS_MAX))) {
+  async function look(): Promise<Reload['outcome']> {
+    if (seen !== undefined && isSame(seen, await readVersions(db, LOAD_MS_MAX))) {
       wentBack = undefined
       return 'unchanged'
     }
@@ -181,17 +180,11 @@ export function createRouterFeed(options: RouterFeedOptions) {
     return undefined
   }
 
-  function onNotify(payload: string): void {
-    const [, configVersion, settingsVersion] = /^(\d{1,15}),(\d{1,15})$/.exec(payload) ?? []
-    const known = seen !== undefined && Number(configVersion) <= seen.config && Number(settingsVersion) <= seen.settings
-    if (!known) void reload('notify')
-  }
-
   const first = reload('start')
   const listener = createListener({
     db,
     channel: ROUTER_CHANNEL,
-    onMessage: onNotify,
+    onMessage: () => void reload('notify'),
     onListening: () => void reload('listening'),
     onInterrupted,
   })
