@@ -11,6 +11,9 @@ import type { Keys } from '#domain/keys.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
+import type { RouterEditor } from '#domain/router-editor.ts'
+import type { SettingsEditor } from '#domain/settings-editor.ts'
+import type { SliceEditor } from '#domain/slice-editor.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
@@ -19,6 +22,9 @@ import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
 import { projectRoutes } from '#routes/admin/projects.ts'
 import { refundRoutes } from '#routes/admin/refunds.ts'
+import { routerRoutes } from '#routes/admin/router.ts'
+import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
+import { settingRoutes } from '#routes/admin/settings.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
@@ -56,6 +62,9 @@ export interface HttpAppDeps {
   grants: Grants
   refunds: Refunds
   wallets: Wallets
+  router: RouterEditor
+  routerSlices: SliceEditor
+  settings: SettingsEditor
   receiptLog: ReceiptLog
   receiptKeys: () => Promise<ReceiptKeys>
   audit: () => Promise<AuditReport>
@@ -141,6 +150,9 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     grantRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
+    routerRoutes(scope, deps)
+    routerSliceRoutes(scope, deps)
+    settingRoutes(scope, deps)
   })
   return app
 }

@@ -1,21 +1,35 @@
 import nodeAssert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
+import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { createRouterStore } from '#domain/router/router-store.ts'
+import { createRouterEditor } from '#domain/router-editor.ts'
+import { createSettingsEditor } from '#domain/settings-editor.ts'
+import { createSettingsStore } from '#domain/settings-store.ts'
+import { createSliceEditor } from '#domain/slice-editor.ts'
 import { createWallets } from '#domain/wallets.ts'
+import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
+
+const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
+
+/** What provider keys are sealed with. */
+export const envelopeKeys = { current: deriveEnvelopeKey(Buffer.alloc(32, 5)), previous: undefined }
 
 export const ADMIN_KEY = 'the-admin-key-of-the-tests'
 
@@ -128,6 +142,11 @@ export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
 function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
   const keyring = createKeyring({ db })
+  const editing = {
+    store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
+    settings: createSettingsStore({ db }),
+    credentials: createCredentials({ keys: envelopeKeys, onUndecryptable: () => undefined }),
+  }
   const deps: HttpAppDeps = {
     projects: createProjects({ db }),
     keys: createKeys({ db }),
@@ -135,6 +154,9 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     grants: createGrants({ db, slot }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
+    router: createRouterEditor(editing),
+    routerSlices: createSliceEditor(editing),
+    settings: createSettingsEditor(editing),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     audit: () => auditLedger(db),
