@@ -1,6 +1,9 @@
 import { runCli } from '#cli/run-cli.ts'
 import { type Config, parseConfig } from './config.ts'
+import { openEnvelopeKeys } from './envelope-keys.ts'
 import { openDatabase } from './open-database.ts'
+import { readPriceBook } from './read-price-book.ts'
+import { seedKeys } from './seed-keys.ts'
 import { serve } from './serve.ts'
 
 async function main(words: string[]): Promise<number> {
@@ -18,6 +21,9 @@ async function main(words: string[]): Promise<number> {
       stdin: process.stdin,
       openDatabase: () => openDatabase(config),
       serve: () => serve(config, process.stdout, process.stderr),
+      envelopeKeys: () => openEnvelopeKeys(config),
+      providerKeys: seedKeys(config),
+      priceBook: () => readPriceBook(config),
       fluxNanousd: BigInt(config.FLUX_NANOUSD),
       defaultKeysUrl: `http://${config.HOST}:${config.PORT}/receipts/public-keys.json`,
     },

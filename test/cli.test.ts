@@ -35,6 +35,9 @@ async function fluxgate(words: string[], change: Partial<CliDeps> = {}) {
       }
     },
     serve: async () => 42,
+    envelopeKeys: () => assert.fail('no command of this file looks at provider keys'),
+    priceBook: () => assert.fail('no command of this file looks at prices'),
+    providerKeys: {},
     fluxNanousd: 1_000_000n,
     ...change,
   }

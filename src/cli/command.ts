@@ -1,5 +1,15 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import type { Db } from '#db/pool.ts'
+import type { PriceBook } from '#domain/price-book.ts'
+import type { EnvelopeKeys } from '#lib/envelope.ts'
+import type { Secret } from '#lib/secret.ts'
+
+/** A key that the environment gives for a provider. */
+export interface ProviderKey {
+  key: Secret
+  /** Where the environment says that it belongs; undefined: the provider's own address. */
+  baseUrl: string | undefined
+}
 
 /** What commands may touch. The composition root decides which database that is. */
 export interface CliDeps {
@@ -10,6 +20,11 @@ export interface CliDeps {
   openDatabase(): Promise<{ db: Db; close(): Promise<void> }>
   /** Runs the gateway until it is stopped; resolves to the exit code. */
   serve(): Promise<number>
+  /** What provider keys are sealed with. Throws Error with what to set. */
+  envelopeKeys(): Promise<EnvelopeKeys>
+  /** Provider keys of the environment, by the names of their variables. */
+  providerKeys: Readonly<Record<string, ProviderKey | undefined>>
+  priceBook(): Promise<PriceBook>
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
   /** Where public receipt keys are when a command does not say. */
@@ -30,11 +45,20 @@ export class UsageError extends Error {
 
 type Options = NonNullable<ParseArgsConfig['options']>
 
-/** Reads the words after a command's name; `--json` is known to all. Throws UsageError. */
-export function readArgs<O extends Options>(args: string[], options: O, positionals: readonly string[] = []) {
+/**
+ * Reads the words after a command's name; `--json` is known to all. After those that must be given, `optionalCount` more may
+ * follow. Throws UsageError.
+ */
+export function readArgs<O extends Options>(
+  args: string[],
+  options: O,
+  positionals: readonly string[] = [],
+  optionalCount = 0,
+) {
   const parsed = parse(args, { ...options, json: { type: 'boolean' } } as const)
-  if (parsed.positionals.length > positionals.length)
-    throw new UsageError(`unexpected argument '${parsed.positionals[positionals.length]}'`)
+  const wordsMax = positionals.length + optionalCount
+  if (parsed.positionals.length > wordsMax)
+    throw new UsageError(`unexpected argument '${parsed.positionals[wordsMax]}'`)
   const missing = positionals[parsed.positionals.length]
   if (missing !== undefined) throw new UsageError(`${missing} is missing`)
   return { values: parsed.values, words: parsed.positionals }
