@@ -1,15 +1,21 @@
 import { createHash } from 'node:crypto'
-import { canonicalJson } from '#lib/canonical-json.ts'
+import { CanonicalJsonError, canonicalJson } from '#lib/canonical-json.ts'
 
 /**
  * `sha256:` and 64 hex digits of a JSON value's canonical text: order and white space do not count. Fractions and null, which
  * canonical JSON refuses and only the parameters of an adapter can have, count as texts.
  */
 export function configDigest(value: unknown): string {
-  const hash = createHash('sha256')
-    .update(canonicalJson(withoutFractions(value)))
-    .digest('hex')
-  return `sha256:${hash}`
+  return `sha256:${createHash('sha256').update(canonicalText(value)).digest('hex')}`
+}
+
+function canonicalText(value: unknown): string {
+  try {
+    return canonicalJson(value)
+  } catch (error) {
+    if (!(error instanceof CanonicalJsonError)) throw error
+    return canonicalJson(withoutFractions(value))
+  }
 }
 
 function withoutFractions(value: unknown): unknown {
