@@ -20,6 +20,7 @@ const mayImport: Record<string, readonly string[]> = {
   routes: ['gateway', 'domain', 'wire', 'billing', 'lib'],
   cli: ['domain', 'db', 'billing', 'lib', 'simulator'],
   simulator: ['lib', 'billing'],
+  compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'lib'],
 }
 
 const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
