@@ -1,15 +1,14 @@
+import { parseDataUrl } from './data-urls.ts'
 import { asText, isAbsent, isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
+import type { Lose } from './losses.ts'
 import type { Part } from './neutral.ts'
 import { openReasoning } from './reasoning-seal.ts'
-
-/** Notes what cannot be carried to another protocol, as Loss says. */
-export type Lose = (path: string, message: string, essential: boolean) => void
 
 /** The content of a message or the output of a call: text, or a list of parts. */
 export function decodeContent(content: unknown, path: string, lose: Lose): Part[] {
   if (typeof content === 'string') return [{ type: 'text', text: content }]
   if (!Array.isArray(content)) {
-    lose(path, 'is no content', true)
+    lose(path, 'is neither text nor a list of parts', true)
     return []
   }
   return content.flatMap((part, index) => decodePart(part, `${path}[${index}]`, lose))
@@ -20,12 +19,13 @@ function decodePart(part: unknown, path: string, lose: Lose): Part[] {
     lose(path, 'is no part', true)
     return []
   }
-  if (!isAbsent(part.prompt_cache_breakpoint)) lose(`${path}.prompt_cache_breakpoint`, 'has no counterpart', false)
+  if (!isAbsent(part.prompt_cache_breakpoint))
+    lose(`${path}.prompt_cache_breakpoint`, 'marks of what to cache are not carried')
   switch (part.type) {
     case 'input_text':
     case 'output_text':
     case 'text':
-      if (objectsOf(part.annotations).length > 0) lose(`${path}.annotations`, 'has no counterpart', false)
+      if (objectsOf(part.annotations).length > 0) lose(`${path}.annotations`, 'annotations are not carried')
       return [{ type: 'text', text: textAt(part, 'text') }]
     case 'refusal':
       return [{ type: 'refusal', text: textAt(part, 'refusal') }]
@@ -46,11 +46,8 @@ function decodePart(part: unknown, path: string, lose: Lose): Part[] {
       break
     }
   }
-  lose(
-    path,
-    part.file_id === undefined ? 'has no counterpart' : 'is stored where the other provider has no access',
-    true,
-  )
+  if (part.file_id === undefined) lose(path, `parts of type ${String(part.type).slice(0, 64)} are not carried`, true)
+  else lose(path, 'files that lie at a provider are not carried', true)
   return []
 }
 
@@ -61,9 +58,7 @@ function decodeFile(part: JsonObject): Part | undefined {
   if (url !== undefined) return { type: 'file', url, ...named }
   const text = asText(part.file_data)
   if (text === undefined) return undefined
-  const found = /^data:([^;,]{1,127})(?:;[^,]{0,200})?;base64,/.exec(text)
-  if (found === null) return { type: 'file', data: text, ...named }
-  return { type: 'file', data: text.slice(found[0].length), mediaType: found[1] ?? '', ...named }
+  return { type: 'file', ...(parseDataUrl(text) ?? { data: text }), ...named }
 }
 
 /** Between two parts of a summary that become one text. */

@@ -1,6 +1,7 @@
 import { asNumber, asText, isAbsent, isObject, type JsonObject, textAt } from './json-values.ts'
+import { createLosses, type Lose } from './losses.ts'
 import type { Effort, Loss, Message, NeutralRequest, Part, Tool, ToolChoice } from './neutral.ts'
-import { decodeContent, decodeReasoning, type Lose } from './responses-decode-part.ts'
+import { decodeContent, decodeReasoning } from './responses-decode-part.ts'
 
 export interface DecodedRequest {
   request: NeutralRequest
@@ -22,8 +23,7 @@ const known = new Set([
 
 /** Reads a request of this protocol for a target that speaks another one. Never throws: what it cannot read is lost. */
 export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
-  const losses: Loss[] = []
-  const lose = (path: string, message: string, essential: boolean) => losses.push({ path, message, essential })
+  const { losses, lose } = createLosses()
   const { system, messages } = decodeInput(body, lose)
   const request: NeutralRequest = {
     stream: body.stream === true,
@@ -41,10 +41,10 @@ export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
     ...(isObject(body.metadata) && Object.keys(body.metadata).length > 0 && { metadata: body.metadata }),
   }
   for (const [name, value] of Object.entries(body))
-    if (!known.has(name) && !isAbsent(value) && value !== 'disabled') lose(name, 'has no counterpart', false)
+    if (!known.has(name) && !isAbsent(value) && value !== 'disabled')
+      lose(name, `${name.slice(0, 64)} has no counterpart`)
   for (const each of Array.isArray(body.include) ? body.include : [])
-    if (each !== 'reasoning.encrypted_content')
-      lose('include', `${String(each).slice(0, 64)} has no counterpart`, false)
+    if (each !== 'reasoning.encrypted_content') lose('include', `${String(each).slice(0, 64)} has no counterpart`)
   return { request, losses }
 }
 
@@ -54,7 +54,7 @@ function decodeInput(body: JsonObject, lose: Lose): { system: Part[]; messages: 
   if (typeof body.instructions === 'string' && body.instructions !== '')
     system.push({ type: 'text', text: body.instructions })
   else if (!isAbsent(body.instructions) && typeof body.instructions !== 'string')
-    lose('instructions', 'is no text', true)
+    lose('instructions', 'instructions are carried as text only', true)
   if (typeof body.input === 'string') {
     messages.push({ role: 'user', parts: [{ type: 'text', text: body.input }] })
     return { system, messages }
@@ -80,27 +80,27 @@ function decodeInput(body: JsonObject, lose: Lose): { system: Part[]; messages: 
     switch (item.type ?? 'message') {
       case 'message': {
         const parts = decodeContent(item.content, `${path}.content`, lose)
-        if (!isAbsent(item.phase)) lose(`${path}.phase`, 'has no counterpart', false)
+        if (!isAbsent(item.phase)) lose(`${path}.phase`, 'phases of a message are not carried')
         if (item.role === 'user' || item.role === 'assistant') say(item.role, parts)
         else if (item.role === 'system' || item.role === 'developer') {
-          if (messages.length > 0) lose(path, 'moves in front of the conversation', false)
+          if (messages.length > 0) lose(path, 'instructions inside the conversation move to its beginning')
           system.push(...parts)
-        } else lose(`${path}.role`, 'is unknown', true)
+        } else lose(`${path}.role`, 'messages of this role are not carried', true)
         break
       }
       case 'reasoning':
         say('assistant', decodeReasoning(item))
         break
       case 'function_call': {
-        if (!isAbsent(item.namespace)) lose(`${path}.namespace`, 'has no counterpart', true)
+        if (!isAbsent(item.namespace)) lose(`${path}.namespace`, 'namespaces of tools are not carried', true)
         const { call_id: id, name } = item
-        if (typeof id !== 'string' || typeof name !== 'string') lose(path, 'is no call', true)
+        if (typeof id !== 'string' || typeof name !== 'string') lose(path, 'is no tool call', true)
         else say('assistant', [{ type: 'tool_call', id, name, arguments: textAt(item, 'arguments') }])
         break
       }
       case 'function_call_output': {
         const id = asText(item.call_id)
-        if (id === undefined) lose(path, 'is the result of no call', true)
+        if (id === undefined) lose(path, 'is the result of no tool call', true)
         else {
           const content = decodeContent(item.output, `${path}.output`, lose)
           say('user', [{ type: 'tool_result', id, content, isError: false }])
@@ -108,7 +108,7 @@ function decodeInput(body: JsonObject, lose: Lose): { system: Part[]; messages: 
         break
       }
       default:
-        lose(path, `items of type ${String(item.type).slice(0, 64)} have no counterpart`, true)
+        lose(path, `items of type ${String(item.type).slice(0, 64)} are not carried`, true)
     }
   }
   return { system, messages }
@@ -120,12 +120,12 @@ function decodeTools(tools: unknown, path: string, lose: Lose): Tool[] {
     const at = `${path}[${index}]`
     const name = isObject(tool) && tool.type === 'function' ? asText(tool.name) : undefined
     if (!isObject(tool) || name === undefined) {
-      const type = isObject(tool) ? `tools of type ${String(tool.type).slice(0, 64)} have no counterpart` : 'is no tool'
+      const type = isObject(tool) ? `tools of type ${String(tool.type).slice(0, 64)} are not carried` : 'is no tool'
       lose(at, type, true)
       continue
     }
     for (const member of ['defer_loading', 'allowed_callers', 'output_schema'])
-      if (!isAbsent(tool[member])) lose(`${at}.${member}`, 'has no counterpart', false)
+      if (!isAbsent(tool[member])) lose(`${at}.${member}`, `${member} of a tool is not carried`)
     decoded.push({
       name,
       ...defined('description', asText(tool.description)),
@@ -141,7 +141,7 @@ function decodeToolChoice(choice: unknown, lose: Lose): { toolChoice?: ToolChoic
   if (choice === 'auto' || choice === 'none' || choice === 'required') return { toolChoice: { type: choice } }
   const name = isObject(choice) && choice.type === 'function' ? asText(choice.name) : undefined
   if (name !== undefined) return { toolChoice: { type: 'tool', name } }
-  lose('tool_choice', 'has no counterpart', true)
+  lose('tool_choice', 'this choice of tools is not carried', true)
   return {}
 }
 
@@ -150,9 +150,9 @@ const efforts: ReadonlySet<unknown> = new Set<Effort>(['none', 'minimal', 'low',
 function decodeEffort(value: unknown, lose: Lose): Pick<NeutralRequest, 'reasoning'> {
   if (!isObject(value)) return {}
   const { effort, summary, generate_summary, ...rest } = value
-  if (!isAbsent(effort) && !efforts.has(effort)) lose('reasoning.effort', 'is unknown', false)
+  if (!isAbsent(effort) && !efforts.has(effort)) lose('reasoning.effort', 'this effort is not carried')
   for (const [name, each] of Object.entries(rest))
-    if (!isAbsent(each)) lose(`reasoning.${name}`, 'has no counterpart', false)
+    if (!isAbsent(each)) lose(`reasoning.${name}`, `reasoning.${name.slice(0, 64)} has no counterpart`)
   const reasoning = {
     ...(efforts.has(effort) && { effort: effort as Effort }),
     ...(!isAbsent(summary ?? generate_summary) && { summary: true }),
@@ -163,16 +163,16 @@ function decodeEffort(value: unknown, lose: Lose): Pick<NeutralRequest, 'reasoni
 function decodeFormat(value: unknown, lose: Lose): Pick<NeutralRequest, 'format'> {
   if (!isObject(value)) return {}
   for (const [name, each] of Object.entries(value))
-    if (name !== 'format' && !isAbsent(each)) lose(`text.${name}`, 'has no counterpart', false)
+    if (name !== 'format' && !isAbsent(each)) lose(`text.${name}`, `text.${name.slice(0, 64)} has no counterpart`)
   const { format } = value
   if (isAbsent(format) || (isObject(format) && format.type === 'text')) return {}
   if (isObject(format) && format.type === 'json_object') return { format: { type: 'json_object' } }
   const { type, name, schema, strict, description } = isObject(format) ? format : {}
   if (type !== 'json_schema' || !isObject(schema)) {
-    lose('text.format', 'has no counterpart', true)
+    lose('text.format', 'this format is not carried', true)
     return {}
   }
-  if (!isAbsent(description)) lose('text.format.description', 'has no counterpart', false)
+  if (!isAbsent(description)) lose('text.format.description', 'the description of a format is not carried')
   const named = asText(name) ?? 'answer'
   return { format: { type, name: named, schema, ...(typeof strict === 'boolean' && { strict }) } }
 }

@@ -1,14 +1,15 @@
+import { dataUrl } from './data-urls.ts'
 import type { JsonObject } from './json-values.ts'
+import { createLosses, type Lose } from './losses.ts'
 import type { Effort, Loss, NeutralRequest, Part, Tool, ToolChoice } from './neutral.ts'
-import type { Lose } from './responses-decode-part.ts'
+import { opaqueUser } from './opaque-user.ts'
 
 /**
  * Writes a request for a target of this protocol; its `model` is the target's own and is set there. Nothing is stored
  * upstream, so reasoning is asked for in the form that can be sent back.
  */
 export function encodeResponsesRequest(request: NeutralRequest): { body: JsonObject; losses: Loss[] } {
-  const losses: Loss[] = []
-  const lose: Lose = (path, message, essential) => losses.push({ path, message, essential })
+  const { losses, lose } = createLosses()
   const instructions = encodeSystem(request.system, lose)
   const body: JsonObject = {
     store: false,
@@ -23,12 +24,12 @@ export function encodeResponsesRequest(request: NeutralRequest): { body: JsonObj
     ...(request.topP !== undefined && { top_p: request.topP }),
     ...encodeReasoning(request.reasoning, lose),
     ...(request.format !== undefined && { text: { format: request.format } }),
-    ...(request.user !== undefined && { user: request.user }),
+    ...(request.user !== undefined && { user: opaqueUser(request.user) }),
     ...encodeMetadata(request.metadata, lose),
   }
-  if (request.topK !== undefined) lose('top_k', 'has no counterpart', false)
-  if (request.stop !== undefined && request.stop.length > 0) lose('stop', 'has no counterpart', true)
-  if (marksCache(request)) lose('cache_control', 'has no counterpart: prompts are cached without marks', false)
+  if (request.topK !== undefined) lose('top_k', 'top_k has no counterpart')
+  if (request.stop !== undefined && request.stop.length > 0) lose('stop', 'stop sequences have no counterpart', true)
+  if (marksCache(request)) lose('cache_control', 'marks of what to cache are not carried')
   return { body, losses }
 }
 
@@ -36,7 +37,7 @@ function encodeSystem(system: readonly Part[], lose: Lose): string {
   const texts: string[] = []
   for (const [index, part] of system.entries()) {
     if (part.type === 'text') texts.push(part.text)
-    else lose(`system[${index}]`, `instructions cannot hold ${part.type}`, true)
+    else lose(`system[${index}]`, 'instructions are carried as text only', true)
   }
   return texts.join('\n\n')
 }
@@ -68,7 +69,7 @@ function encodeItem(part: Part, path: string, lose: Lose): JsonObject | undefine
     case 'tool_call':
       return { type: 'function_call', call_id: part.id, name: part.name, arguments: part.arguments || '{}' }
     case 'tool_result': {
-      if (part.isError) lose(`${path}.is_error`, 'has no counterpart', false)
+      if (part.isError) lose(`${path}.is_error`, 'that a tool has failed is not carried')
       const [only = { type: 'text', text: '' }, ...others] = part.content
       const output =
         others.length === 0 && only.type === 'text'
@@ -103,17 +104,17 @@ function encodePart(part: Part, role: 'user' | 'assistant', path: string, lose: 
       if (role === 'user') return [encodeFile(part)]
       break
     case 'reasoning':
-      lose(path, 'is reasoning that only its own provider can take back', false)
+      lose(path, 'reasoning of a model behind another protocol is not replayed')
       return []
   }
-  lose(path, `${part.type} cannot stand here`, true)
+  lose(path, `${part.type} of the ${role} is not carried`, true)
   return []
 }
 
 function encodeFile({ data, url, mediaType = 'application/pdf', name }: Extract<Part, { type: 'file' }>): JsonObject {
   if (data === undefined)
     return { type: 'input_file', file_url: url ?? '', ...(name !== undefined && { filename: name }) }
-  return { type: 'input_file', filename: name ?? 'document', file_data: `data:${mediaType};base64,${data}` }
+  return { type: 'input_file', filename: name ?? 'document', file_data: dataUrl(mediaType, data) }
 }
 
 /** Here functions are strict unless they say otherwise; elsewhere they are not. */
@@ -144,7 +145,7 @@ function encodeReasoning(reasoning: NeutralRequest['reasoning'], lose: Lose): Js
   let effort = reasoning?.effort
   if (budgetTokens !== undefined && effort === undefined) {
     effort = budgets.find(([tokens]) => budgetTokens <= tokens)?.[1]
-    lose('thinking.budget_tokens', `becomes the effort ${effort}`, false)
+    lose('thinking.budget_tokens', `a budget for reasoning becomes the effort ${effort}`)
   }
   if (effort === 'none') return { reasoning: { effort } }
   if (effort === undefined && summary !== true) return {}
@@ -163,7 +164,7 @@ function encodeMetadata(metadata: JsonObject | undefined, lose: Lose): JsonObjec
   for (const [name, value] of Object.entries(metadata)) {
     const fits = typeof value === 'string' && value.length <= 512 && name.length <= 64
     if (fits && Object.keys(kept).length < METADATA_ENTRIES_MAX) kept[name] = value
-    else lose(`metadata.${name.slice(0, 64)}`, 'must be one of 16 short texts', false)
+    else lose(`metadata.${name.slice(0, 64)}`, 'metadata is carried as far as it is 16 short texts')
   }
   return Object.keys(kept).length === 0 ? {} : { metadata: kept }
 }

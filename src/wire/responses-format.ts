@@ -1,9 +1,9 @@
+import { createDeltaShape } from './delta-shape.ts'
 import { isObject, type JsonObject, rawJsonText, textAt } from './json-values.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import type { AnswerIdentity, FrameFacts, StreamFormat } from './protocol.ts'
 import { type AnswerName, cutResponse, failedResponse, newResponse, responsesFrame } from './responses-frames.ts'
 import { createOutputTracker, itemText } from './responses-output.ts'
-import { createDeltaShape } from './responses-shape.ts'
 import { frameData } from './sse-frames.ts'
 
 const NONE: readonly number[] = []
@@ -27,7 +27,7 @@ const NAMELESS: AnswerName = { id: 'resp_fluxgate', model: 'unknown', created: 0
  * content nothing has been passed on, so then the response is announced first. `fallback` names it where no provider has.
  */
 export function createResponsesFormat({ fallback = NAMELESS }: { fallback?: AnswerName } = {}): StreamFormat {
-  const shape = createDeltaShape()
+  const shape = createDeltaShape('delta')
   const output = createOutputTracker(OUTPUT_CHARS_MAX)
   /** Items whose text has been reported, by index. */
   const reported = new Set<unknown>()

@@ -7,8 +7,8 @@ export interface DeltaValues {
 
 type Gap = 'delta' | 'sequence' | 'noise'
 
-const gaps: readonly [Gap, RegExp][] = [
-  ['delta', /"delta": ?"/g],
+const deltaMembers = { delta: /"delta": ?"/g, text: /"text": ?"/g }
+const otherGaps: readonly [Gap, RegExp][] = [
   ['sequence', /"sequence_number": ?(?=\d)/g],
   // Random characters that hide the length of the delta.
   ['noise', /"obfuscation": ?"/g],
@@ -16,9 +16,10 @@ const gaps: readonly [Gap, RegExp][] = [
 
 /**
  * Recognises a frame that differs from a parsed one in nothing but its delta, its number and its noise, so that it need not
- * be parsed: that is nearly every frame of a stream. One per stream.
+ * be parsed: that is nearly every frame of a stream. One per stream. `member`: where the delta stands.
  */
-export function createDeltaShape() {
+export function createDeltaShape(member: keyof typeof deltaMembers) {
+  const gaps: readonly [Gap, RegExp][] = [['delta', deltaMembers[member]], ...otherGaps]
   let fixed: string[] = []
   let between: Gap[] = []
 
