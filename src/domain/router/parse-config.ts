@@ -93,7 +93,7 @@ function parseSections(fields: JsonObject, problems: Problems, warnings: Problem
   if (owners.size > MODELS_MAX) problems.add('', `must have at most ${MODELS_MAX} models`)
 }
 
-const defaultsMembers = [...timesMembers, 'fallbackHttpCodes', ...Object.values(defaultModelMembers)]
+export const defaultsMembers = [...timesMembers, 'fallbackHttpCodes', ...Object.values(defaultModelMembers)]
 
 function parseDefaults(fields: JsonObject, problems: Problems, warnings: Problems): void {
   const value = own(fields, 'defaults')

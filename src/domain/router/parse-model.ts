@@ -33,7 +33,8 @@ export const voiceRule: TextRule = {
   meaning: '1 to 255 characters without control characters',
 }
 
-const commonMembers = [
+/** Of every model; speech has more. */
+export const modelMembers = [
   ...['upstreams', 'fallbackTriggers', 'routing', 'price', 'priceRef', 'limits', 'hedge'],
   ...timesMembers,
 ]
@@ -46,7 +47,7 @@ export function parseModel(
   problems: Problems,
   warnings: Problems,
 ): void {
-  const members = [...commonMembers]
+  const members = [...modelMembers]
   if (surface === 'tts' || surface === 'asr') members.push('provider')
   if (surface === 'tts') members.push('voices')
   const fields = readObject(value, path, members, problems)
@@ -115,7 +116,7 @@ function parseFallback(value: unknown, path: string, problems: Problems): void {
   readFlag(fields, 'onTimeout', path, problems)
 }
 
-const groupMembers = ['id', 'upstreamIds', 'strategy', 'retryOn', 'continueOn', 'maxConcurrency']
+export const groupMembers = ['id', 'upstreamIds', 'strategy', 'retryOn', 'continueOn', 'maxConcurrency']
 
 function parseRouting(
   model: JsonObject,

@@ -88,7 +88,8 @@ const commonMembers = [
   ...['id', 'provider', 'baseURL', 'overrideModel', 'keys', 'headerTemplate', 'headers', 'timeoutMs', 'weight'],
   ...['maxConcurrency', 'adapterParams', 'price', 'priceRef'],
 ]
-const textMembers = [...commonMembers, 'preset', 'protocols']
+/** Of an upstream of text; one of speech has fewer. */
+export const textMembers = [...commonMembers, 'preset', 'protocols']
 
 export function parseUpstream(value: unknown, path: string, place: UpstreamPlace, problems: Problems): void {
   const { surface } = place
