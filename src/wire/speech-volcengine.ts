@@ -94,7 +94,8 @@ export const volcengineSpeech: SpeechFormat = {
 
   readError(_status, body): VendorError {
     const parsed = parseJson(body)
-    return isObject(parsed) ? errorOf(parsed) : {}
+    // Without a code of the vendor's own it is some server in between that answers.
+    return isObject(parsed) && typeof parsed.code === 'number' ? errorOf(parsed) : {}
   },
 
   readWhole(body) {
