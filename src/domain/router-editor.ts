@@ -22,7 +22,7 @@ import type {
 } from './router/router-store.ts'
 
 /** How often a change is made again to what somebody else wrote meanwhile. */
-const TRIES_MAX = 5
+const TRIES_MAX = 20
 const NOTHING: RouterDocument = {}
 
 /** Who writes, and why: kept with the version. */
