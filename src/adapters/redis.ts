@@ -68,5 +68,3 @@ export function createRedisChannel(options: RedisChannelOptions) {
 function end(client: { isOpen: boolean; destroy(): void }): void {
   if (client.isOpen) client.destroy()
 }
-
-export type RedisChannel = ReturnType<typeof createRedisChannel>

@@ -1,7 +1,7 @@
 import type { JsonObject, KeyDocument, PriceDocument } from './router/router-document.ts'
 
 /** An endpoint for speech over WebSocket, with keys that are sealed for the model name `streaming-tts`. */
-export interface StreamingUpstream {
+interface StreamingUpstream {
   /** ws:// or wss:// */
   readonly baseURL: string
   readonly keys: readonly KeyDocument[]
@@ -16,7 +16,7 @@ export interface StreamingUpstream {
   readonly priceRef?: string
 }
 
-export interface UnspeechUpstream {
+interface UnspeechUpstream {
   readonly restBaseURL: string
   readonly streaming?: StreamingUpstream
 }

@@ -18,7 +18,7 @@ import { type DefaultedSetting, type SettingName, type SettingValues, settingDef
 import { parseStreamingUpstream, parseUnspeechUpstream } from './streaming-upstream.ts'
 
 /** Fractions of a Flux have this many decimal places at most, so that they are exact. */
-export const FLUX_DECIMALS_MAX = 6
+const FLUX_DECIMALS_MAX = 6
 
 const FLUX_MAX = 1_000_000
 const PAYMENT_METHODS_MAX = 64

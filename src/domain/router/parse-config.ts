@@ -24,7 +24,7 @@ import {
 } from './router-document.ts'
 
 export const CONFIG_BYTES_MAX = 4 * 1024 * 1024
-export const MODELS_MAX = 10_000
+const MODELS_MAX = 10_000
 
 /** `auto` stands for the default model, and keys of streaming speech are sealed for `streaming-tts`. */
 const reservedNames = ['auto', 'streaming-tts']

@@ -18,7 +18,7 @@ import {
 import { type JsonObject, timesMembers } from './router-document.ts'
 import type { Surface } from './snapshot.ts'
 
-export const UPSTREAMS_MAX = 64
+const UPSTREAMS_MAX = 64
 const GROUPS_MAX = 64
 const HTTP_CODES_MAX = 64
 const VOICES_MAX = 1_000
@@ -28,7 +28,7 @@ const MAX_TOKENS_RANGE = { min: 1, max: 100_000_000 }
 const HEDGE_RANGE = { min: 1, max: 600_000 }
 
 const localeRule: TextRule = { pattern: /^[A-Za-z0-9-]{1,35}$/, meaning: 'a locale such as en-US' }
-export const voiceRule: TextRule = {
+const voiceRule: TextRule = {
   pattern: /^[^\p{Cc}\p{Cs}]{1,255}$/u,
   meaning: '1 to 255 characters without control characters',
 }

@@ -30,7 +30,7 @@ export function at(path: string, member: string | number): string {
 }
 
 /** A name as it may stand in a message: whoever chose it, it stays short. */
-export function shown(name: string): string {
+function shown(name: string): string {
   return name.length > NAME_CHARS_SHOWN ? `${name.slice(0, NAME_CHARS_SHOWN)}…` : name
 }
 

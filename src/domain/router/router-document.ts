@@ -13,7 +13,7 @@ export interface RouterDocument {
   readonly defaults?: DefaultsDocument
 }
 
-export interface ModelSection {
+interface ModelSection {
   readonly models: Readonly<Record<string, ModelDocument>>
 }
 
@@ -92,7 +92,7 @@ export interface KeyDocument {
   readonly disabled?: boolean
 }
 
-export interface GroupDocument {
+interface GroupDocument {
   readonly id: string
   readonly upstreamIds: readonly string[]
   readonly strategy?: 'ordered' | 'least-inflight' | 'weighted'

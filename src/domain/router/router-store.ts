@@ -45,14 +45,14 @@ export interface RouterVersion {
 }
 
 /** With its content. Ciphertexts are as stored: show it to people through redactKeys only. */
-export interface StoredRouterConfig extends RouterVersion {
+interface StoredRouterConfig extends RouterVersion {
   /** As it was written; empty where that is no JSON object. */
   document: RouterDocument
   /** Why this release cannot use it; empty where it can. */
   problems: readonly ConfigProblem[]
 }
 
-export type DiffKind = 'added' | 'removed' | 'changed'
+type DiffKind = 'added' | 'removed' | 'changed'
 
 export interface RouterDiff {
   /** Sorted by surface and name. `fields` are paths inside of a changed model; values are not repeated. */
@@ -64,7 +64,7 @@ export interface RouterDiff {
 }
 
 /** A candidate that would be refused, with everything that is wrong about it. */
-export interface InvalidCandidate {
+interface InvalidCandidate {
   status: 'invalid'
   problems: readonly ConfigProblem[]
 }
@@ -81,7 +81,7 @@ export interface RouterPlan {
 }
 
 /** Someone else has written since: nothing was. `current` is what holds now. */
-export interface Conflict {
+interface Conflict {
   status: 'conflict'
   current: { version: number; etag: string }
 }
@@ -101,7 +101,7 @@ export interface Candidate {
   settings?: Partial<{ [Name in SettingName]: SettingValues[Name] | null }>
 }
 
-export interface ApplyInput extends Candidate {
+interface ApplyInput extends Candidate {
   author: string
   reason: string
   /** An If-Match header; without one the write is unconditional. */
