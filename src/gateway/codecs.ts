@@ -1,6 +1,22 @@
+import { decodeMessagesAnswer } from '#wire/anthropic-decode-answer.ts'
+import { decodeMessagesRequest } from '#wire/anthropic-decode-request.ts'
+import { createMessagesEventDecoder } from '#wire/anthropic-decode-stream.ts'
+import { encodeMessagesAnswer } from '#wire/anthropic-encode-answer.ts'
+import { encodeMessagesRequest } from '#wire/anthropic-encode-request.ts'
+import { createMessagesEventEncoder } from '#wire/anthropic-encode-stream.ts'
 import { createMessagesFormat, parseWholeMessage } from '#wire/anthropic-format.ts'
 import { parseMessagesRequest } from '#wire/anthropic-messages-request.ts'
 import { decodeMessagesUsage } from '#wire/anthropic-usage.ts'
+import { decodeChatAnswer } from '#wire/chat-decode-answer.ts'
+import { decodeChatRequest } from '#wire/chat-decode-request.ts'
+import { createChatEventDecoder } from '#wire/chat-decode-stream.ts'
+import { encodeChatAnswer } from '#wire/chat-encode-answer.ts'
+import { encodeChatRequest } from '#wire/chat-encode-request.ts'
+import { createChatEventEncoder } from '#wire/chat-encode-stream.ts'
+import { createCompletionsFormat, parseWholeCompletion } from '#wire/completions-format.ts'
+import { parseCompletionsRequest } from '#wire/completions-request.ts'
+import { decodeEmbeddingsUsage, parseWholeEmbeddings } from '#wire/embeddings-answer.ts'
+import { parseEmbeddingsRequest } from '#wire/embeddings-request.ts'
 import type { Loss, NeutralAnswer, NeutralRequest } from '#wire/neutral.ts'
 import { parseWholeAnswer } from '#wire/openai-answer.ts'
 import { parseChatRequest } from '#wire/openai-chat-request.ts'
@@ -8,6 +24,11 @@ import { createChatFormat } from '#wire/openai-format.ts'
 import { type DecodedUsage, decodeOpenaiUsage } from '#wire/openai-usage.ts'
 import type { EventDecoder, EventEncoder, Protocol, StreamFormat, WholeFacts } from '#wire/protocol.ts'
 import { parseWholeResponse } from '#wire/responses-answer.ts'
+import { decodeResponsesAnswer } from '#wire/responses-decode-answer.ts'
+import { decodeResponsesRequest } from '#wire/responses-decode-request.ts'
+import { encodeResponsesRequest } from '#wire/responses-encode-request.ts'
+import { createResponsesEventDecoder } from '#wire/responses-event-decoder.ts'
+import { createResponsesEventEncoder, encodeResponsesAnswer } from '#wire/responses-event-encoder.ts'
 import { createResponsesFormat } from '#wire/responses-format.ts'
 import type { AnswerName } from '#wire/responses-frames.ts'
 import { parseResponsesRequest, statelessMembers } from '#wire/responses-request.ts'
@@ -43,6 +64,7 @@ export interface Dialect {
 }
 
 interface EncodeTarget {
+  model: string
   maxOutputTokens: number
   maxTokensMember: 'max_completion_tokens' | 'max_tokens'
   streamOptions: boolean
@@ -56,7 +78,7 @@ export interface EncodeOptions {
   request: TextRequest
 }
 
-export const codecs: Partial<Record<Protocol, Codec>> = {
+export const codecs: Readonly<Record<Protocol, Codec>> = {
   chat: {
     parse: parseChatRequest,
     format: createChatFormat,
@@ -87,6 +109,52 @@ export const codecs: Partial<Record<Protocol, Codec>> = {
     asksForUsage: false,
     forwarded: ['anthropic-version', 'anthropic-beta'],
   },
+  completions: {
+    parse: parseCompletionsRequest,
+    format: createCompletionsFormat,
+    parseWhole: parseWholeCompletion,
+    decodeUsage: decodeOpenaiUsage,
+    maxTokensMember: 'max_tokens',
+    fixed: {},
+    asksForUsage: true,
+    forwarded: [],
+  },
+  embeddings: {
+    parse: parseEmbeddingsRequest,
+    // Never streamed: only an error can be told, in the form of chat.
+    format: createChatFormat,
+    parseWhole: parseWholeEmbeddings,
+    decodeUsage: decodeEmbeddingsUsage,
+    maxTokensMember: 'target',
+    fixed: {},
+    asksForUsage: false,
+    forwarded: [],
+  },
 }
 
-export const dialects: Partial<Record<Protocol, Dialect>> = {}
+export const dialects: Partial<Record<Protocol, Dialect>> = {
+  chat: {
+    decodeRequest: decodeChatRequest,
+    encodeRequest: encodeChatRequest,
+    createDecoder: createChatEventDecoder,
+    createEncoder: createChatEventEncoder,
+    decodeAnswer: decodeChatAnswer,
+    encodeAnswer: encodeChatAnswer,
+  },
+  messages: {
+    decodeRequest: decodeMessagesRequest,
+    encodeRequest: encodeMessagesRequest,
+    createDecoder: createMessagesEventDecoder,
+    createEncoder: createMessagesEventEncoder,
+    decodeAnswer: decodeMessagesAnswer,
+    encodeAnswer: encodeMessagesAnswer,
+  },
+  responses: {
+    decodeRequest: decodeResponsesRequest,
+    encodeRequest: encodeResponsesRequest,
+    createDecoder: createResponsesEventDecoder,
+    createEncoder: createResponsesEventEncoder,
+    decodeAnswer: decodeResponsesAnswer,
+    encodeAnswer: encodeResponsesAnswer,
+  },
+}

@@ -6,9 +6,9 @@ import { admit } from './admit.ts'
 import { authenticate, presentedKey } from './authenticate.ts'
 import type { Call, Exchange, Idempotency } from './call.ts'
 import { voidCall } from './finish-call.ts'
+import { forwardedHeaders } from './forwarded-headers.ts'
 import type { Gateway } from './gateway.ts'
 import { interpret, isStrict } from './interpret.ts'
-import { codecOf } from './interpreter.ts'
 import { replayOutcome } from './keep-outcome.ts'
 import { readBody } from './read-body.ts'
 import { readTextRequest } from './read-text-request.ts'
@@ -88,18 +88,6 @@ async function settled(gateway: Gateway, call: Call, relaying: Promise<void>): P
     if (!call.settled) await voidCall(gateway, call, new AppError('internal', { cause: error }))
     throw error
   }
-}
-
-const FORWARDED_CHARS_MAX = 1_000
-
-function forwardedHeaders(req: IncomingMessage, protocol: Protocol): Record<string, string> {
-  const forwarded: Record<string, string> = {}
-  for (const name of codecOf(protocol).forwarded) {
-    const value = req.headers[name]
-    if (typeof value === 'string' && value.length <= FORWARDED_CHARS_MAX && /^[\x20-\x7e]*$/.test(value))
-      forwarded[name] = value
-  }
-  return forwarded
 }
 
 function readLabels(req: IncomingMessage): RequestLabels {

@@ -29,6 +29,7 @@ function target(options: Partial<Target> & { input?: bigint; output?: bigint } =
     protocol: 'chat',
     origin: 'http://127.0.0.1:1',
     path: '/v1/chat/completions',
+    countPath: undefined,
     headers: {},
     authorize: () => ({}),
     rejected: () => undefined,

@@ -23,9 +23,10 @@ export function interpret(
   const options = { id: exchange.id, created: Math.floor(Date.now() / 1000) }
   const interpreters = new Map<Protocol, Interpreter>()
   const refused = new Map<Protocol, Loss>()
-  for (const { protocol } of route.targets) {
+  for (const target of route.targets) {
+    const { protocol } = target
     if (interpreters.has(protocol) || refused.has(protocol)) continue
-    const interpreter = createInterpreter(request, protocol, options)
+    const interpreter = createInterpreter(request, target, options)
     const loss = interpreter.losses.find(({ essential }) => essential || strict)
     if (loss === undefined) interpreters.set(protocol, interpreter)
     else refused.set(protocol, loss)

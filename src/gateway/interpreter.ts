@@ -28,21 +28,13 @@ export interface InterpreterOptions {
   created: number
 }
 
-export function createInterpreter(request: TextRequest, spoken: Protocol, options: InterpreterOptions): Interpreter {
-  const upstream = codecOf(spoken)
+/** `target`: one of those that speak its protocol; all of them are served. */
+export function createInterpreter(request: TextRequest, target: Target, options: InterpreterOptions): Interpreter {
+  const { protocol: spoken } = target
+  const upstream = codecs[spoken]
   if (request.protocol === spoken) return nativeInterpreter(request, upstream, options)
-  return translatingInterpreter(
-    request,
-    upstream,
-    { from: dialectOf(request.protocol), to: dialectOf(spoken) },
-    options,
-  )
-}
-
-export function codecOf(protocol: Protocol): Codec {
-  const codec = codecs[protocol]
-  if (codec === undefined) throw new AppError('internal', { details: { protocol } })
-  return codec
+  const dialect = { from: dialectOf(request.protocol), to: dialectOf(spoken) }
+  return translatingInterpreter(request, upstream, dialect, target, options)
 }
 
 /** Whether requests of one protocol can be put to targets that speak the other. */
@@ -89,16 +81,14 @@ function translatingInterpreter(
   request: TextRequest,
   codec: Codec,
   { from, to }: { from: Dialect; to: Dialect },
+  sample: Target,
   options: InterpreterOptions,
 ): Interpreter {
   const decoded = from.decodeRequest(request.body)
-  const encode = (target: Pick<Target, 'maxOutputTokens' | 'maxTokensMember' | 'streamOptions'>, limit?: number) =>
-    to.encodeRequest({ ...decoded.request, ...(limit !== undefined && { maxTokens: limit }) }, target)
-  const sample = encode({
-    maxOutputTokens: request.maxTokens ?? 4_096,
-    maxTokensMember: 'max_tokens',
-    streamOptions: true,
-  })
+  const encode = (target: Target, limit?: number) => {
+    const neutral = limit === undefined ? decoded.request : { ...decoded.request, maxTokens: limit }
+    return to.encodeRequest(neutral, { ...target, model: target.priced.model })
+  }
 
   return {
     body(target, limit) {
@@ -116,6 +106,6 @@ function translatingInterpreter(
       return Buffer.from(JSON.stringify(from.encodeAnswer(answer, { ...options, request })))
     },
     decodeUsage: codec.decodeUsage,
-    losses: [...decoded.losses, ...sample.losses],
+    losses: [...decoded.losses, ...encode(sample).losses],
   }
 }

@@ -4,12 +4,12 @@ import type { StreamVoice } from '#wire/protocol.ts'
 import { type Attempt, startAttempt } from './attempt.ts'
 import { beginAttempt, type Call, callHeaders, endAttempt, extendHold, interpreterOf } from './call.ts'
 import { createClientStream, STREAM_HEADERS } from './client-stream.ts'
+import { codecs } from './codecs.ts'
 import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
 import { createDeliveredText } from './delivered-text.ts'
 import { type Ending, settleInTime, voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import { coveredTokens, nanosFor } from './hold-plan.ts'
-import { codecOf } from './interpreter.ts'
 import { createRecorder, keepOutcome } from './keep-outcome.ts'
 import { createStreamReader } from './stream-reader.ts'
 import type { Target } from './target.ts'
@@ -104,7 +104,7 @@ function createRelay(gateway: Gateway, call: Call) {
 
   function freshVoice(): StreamVoice {
     const fallback = { id: exchange.id, model: request.model, created: Math.floor(Date.now() / 1000) }
-    return codecOf(request.protocol).format({ includeUsage: request.includeUsage, fallback })
+    return codecs[request.protocol].format({ includeUsage: request.includeUsage, fallback })
   }
 
   function pause(by: 'client' | 'hold'): void {

@@ -18,6 +18,8 @@ export interface Target extends Candidate {
   protocol: Protocol
   origin: string
   path: string
+  /** Where a prompt of the messages protocol is counted; undefined where the provider does not count. */
+  countPath: string | undefined
   /** Without the credential. */
   headers: Readonly<Record<string, string>>
   /** The credential's, made anew for each attempt: no key stays in memory longer than that. */

@@ -51,9 +51,15 @@ export function createTargets(deps: {
     at: { baseUrl: string | undefined; model: string; params: Readonly<Record<string, unknown>> },
     protocol: Protocol,
     only?: readonly string[],
-  ): { protocol: Protocol; origin: string; path: string } | undefined {
+  ): { protocol: Protocol; origin: string; path: string; countPath: string | undefined } | undefined {
     const spoken = spokenProtocol(preset, protocol, only)
-    return spoken && { protocol: spoken, ...requestLine(preset, { ...at, protocol: spoken }) }
+    if (spoken === undefined) return undefined
+    const counts = spoken === 'messages' && preset.paths.count_tokens !== undefined
+    return {
+      protocol: spoken,
+      ...requestLine(preset, { ...at, protocol: spoken }),
+      countPath: counts ? requestLine(preset, { ...at, protocol: 'count_tokens' }).path : undefined,
+    }
   }
 
   function authorizer(

@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import type { Gateway } from '#gateway/gateway.ts'
+import { handleCount } from '#gateway/handle-count.ts'
 import { handleText } from '#gateway/handle-text.ts'
 import type { ListedModel } from '#gateway/routes.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
 import { modelShape } from './model-lists.ts'
-import { openai, type Surface, type TextPath, textPaths } from './surfaces.ts'
+import { anthropic, openai, type Surface, type TextPath, textPaths } from './surfaces.ts'
 
 type Handler = (req: IncomingMessage, exchange: Exchange) => Promise<void>
 
@@ -70,6 +71,17 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
     }
   }
 
+  const count: Handler = async (req, exchange) => {
+    openCalls.enter()
+    try {
+      const { inputTokens, source } = await handleCount(gateway, req, exchange)
+      const headers = { ...exchangeHeaders(exchange), 'x-fluxgate-usage-source': source }
+      sendJson(exchange.res, 200, headers, { input_tokens: inputTokens })
+    } finally {
+      openCalls.leave()
+    }
+  }
+
   const textHandlers = new Map(Object.entries(textPaths).map(([path, text]) => [path, textHandler(text)]))
 
   function match(method: string, path: string): { route: string; surface: Surface; handler: Handler } | undefined {
@@ -78,6 +90,8 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
       const surface = textPaths[path]?.surface ?? openai
       return { route: path, surface, handler: method === 'POST' ? handler : notAllowed('POST') }
     }
+    if (path === '/v1/messages/count_tokens')
+      return { route: path, surface: anthropic, handler: method === 'POST' ? count : notAllowed('POST') }
     if (path === '/v1/models' || path.startsWith('/v1/models/')) {
       const isRead = method === 'GET' || method === 'HEAD'
       return { route: '/v1/models', surface: openai, handler: isRead ? models : notAllowed('GET') }
