@@ -7,7 +7,7 @@ import {
   REPLY_TOKENS,
   type TokenCount,
 } from './count-tokens.ts'
-import { isObject, type JsonObject, objectsOf } from './json-values.ts'
+import { isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
 
 /** What Anthropic puts in front of tools, unasked. */
 const TOOLS_TOKENS = 346
@@ -52,7 +52,7 @@ export function countMessagesPrompt(body: JsonObject): TokenCount {
     else if (isObject(source)) addSource(source)
     else if (typeof source === 'string') texts.push(source)
     if (type === 'text' && typeof rest.text === 'string') texts.push(rest.text)
-    else if (type === 'tool_use') texts.push(String(rest.name), JSON.stringify(rest.input) ?? '')
+    else if (type === 'tool_use') texts.push(textAt(rest, 'name'), JSON.stringify(rest.input) ?? '')
     else for (const value of Object.values(rest)) collect(value)
   }
 
@@ -74,7 +74,7 @@ export function countMessagesPrompt(body: JsonObject): TokenCount {
 }
 
 /** Blocks that are all text, or hold other blocks. Of any other type nothing in the request bounds the tokens. */
-const boundedBlocks = new Set([
+const boundedBlocks = new Set<unknown>([
   'text',
   'thinking',
   'redacted_thinking',
@@ -123,8 +123,7 @@ export function measureMessagesAttachments(messages: readonly unknown[]): Attach
 
   for (const { content } of objectsOf(messages)) {
     for (const block of objectsOf(content)) {
-      if (block.type !== 'image' && block.type !== 'document' && !boundedBlocks.has(String(block.type)))
-        found.unbounded += 1
+      if (block.type !== 'image' && block.type !== 'document' && !boundedBlocks.has(block.type)) found.unbounded += 1
       look(block)
     }
   }

@@ -1,5 +1,5 @@
 import { dataUrl } from './data-urls.ts'
-import { asText, isAbsent, isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
+import { asText, isAbsent, isObject, type JsonObject, nameOf, objectsOf, textAt } from './json-values.ts'
 import type { Lose } from './losses.ts'
 import type { Part } from './neutral.ts'
 import { openReasoning } from './reasoning-seal.ts'
@@ -65,7 +65,7 @@ function decodeBlock(block: JsonObject, path: string, lose: Lose): Part[] {
         },
       ]
   }
-  lose(path, `blocks of type ${String(block.type).slice(0, 64)} are not carried`, true)
+  lose(path, `blocks of type ${nameOf(block.type)} are not carried`, true)
   return []
 }
 

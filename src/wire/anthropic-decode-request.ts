@@ -1,5 +1,5 @@
 import { decodeBlocks } from './anthropic-decode-blocks.ts'
-import { asNumber, asText, isAbsent, isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
+import { asNumber, asText, isAbsent, isObject, type JsonObject, nameOf, objectsOf, textAt } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
 import {
   efforts,
@@ -34,7 +34,7 @@ export function decodeMessagesRequest(body: JsonObject): { request: NeutralReque
   }
   for (const [name, value] of Object.entries(body))
     if (!carried.has(name) && !isAbsent(value) && !(Array.isArray(value) && value.length === 0))
-      lose(name, `${name.slice(0, 64)} has no counterpart`, essential.has(name))
+      lose(nameOf(name), `${nameOf(name)} has no counterpart`, essential.has(name))
   return { request, losses }
 }
 

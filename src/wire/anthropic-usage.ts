@@ -1,5 +1,5 @@
 import { type Usage, type UsageKind, usageKinds, validateUsage } from '#billing/usage.ts'
-import { isAbsent, isObject, type JsonObject, objectsOf } from './json-values.ts'
+import { isAbsent, isObject, type JsonObject, nameOf, objectsOf } from './json-values.ts'
 import type { NeutralUsage } from './neutral.ts'
 import { neutralUsage } from './neutral-usage.ts'
 import type { DecodedUsage } from './openai-usage.ts'
@@ -92,7 +92,7 @@ function billedOtherwise(usage: JsonObject): string | undefined {
   for (const [name, count] of Object.entries(tools))
     if (!freeTools.has(name) && count !== 0 && !isAbsent(count)) return `${name} are billed apart from tokens`
   for (const { type } of objectsOf(usage.iterations))
-    if (type !== 'message' && type !== 'compaction') return `an iteration is one of another model: ${String(type)}`
+    if (type !== 'message' && type !== 'compaction') return `an iteration is one of another model: ${nameOf(type)}`
   return undefined
 }
 

@@ -1,6 +1,6 @@
 import { decodeReasoning } from './chat-reasoning.ts'
 import { parseDataUrl } from './data-urls.ts'
-import { asText, isAbsent, isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
+import { asText, isAbsent, isObject, type JsonObject, nameOf, objectsOf, textAt } from './json-values.ts'
 import type { Lose } from './losses.ts'
 import type { Message, Part } from './neutral.ts'
 
@@ -115,7 +115,7 @@ function decodePart(part: unknown, path: string, lose: Lose): Part | undefined {
     case 'file':
       return decodeFile(isObject(part.file) ? part.file : {}, path, lose)
   }
-  lose(path, `parts of type ${String(part.type).slice(0, 64)} are not carried`, true)
+  lose(path, `parts of type ${nameOf(part.type)} are not carried`, true)
   return undefined
 }
 

@@ -1,5 +1,5 @@
 import { decodeChatMessages } from './chat-decode-messages.ts'
-import { asNumber, asText, isAbsent, isObject, type JsonObject, textAt } from './json-values.ts'
+import { asNumber, asText, isAbsent, isObject, type JsonObject, nameOf, textAt } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
 import { efforts, type Loss, type NeutralRequest, type Tool, type ToolChoice } from './neutral.ts'
 
@@ -64,7 +64,7 @@ const essential = new Map([
 function loseMember(name: string, value: unknown, lose: Lose): void {
   if (carried.has(name) || isAbsent(value) || isIdle(name, value)) return
   const reason = essential.get(name)
-  lose(name, reason ?? `${name.slice(0, 64)} has no counterpart`, reason !== undefined)
+  lose(nameOf(name), reason ?? `${nameOf(name)} has no counterpart`, reason !== undefined)
 }
 
 function decodeTools(tools: unknown, path: string, lose: Lose): Tool[] {

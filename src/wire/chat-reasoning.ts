@@ -21,7 +21,7 @@ export function decodeReasoning(message: JsonObject): Reasoning[] {
     const origin = origins.get(detail.format)
     if (origin === undefined) continue
     // Clients that collect a stream may keep its pieces: those of one block have one index.
-    const key = `${origin} ${String(detail.index)}`
+    const key = JSON.stringify([origin, detail.index])
     let part = parts.at(-1)
     if (part === undefined || detail.index === undefined || key !== lastKey || isComplete(part)) {
       part = { type: 'reasoning', text: '', origin }

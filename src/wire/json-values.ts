@@ -34,3 +34,9 @@ export function asText(value: unknown): string | undefined {
 export function asNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
+
+/** A value from outside, named in a message or a header: short and printable. String() would throw for some objects. */
+export function nameOf(value: unknown): string {
+  if (typeof value !== 'string') return value === null ? 'null' : typeof value
+  return value.slice(0, 64).replaceAll(/[^\x20-\x7e]/g, '?')
+}

@@ -14,7 +14,12 @@ export function createLosses(): { losses: Loss[]; lose: Lose } {
     losses,
     lose(path, message, essential = false) {
       const words = `${essential} ${message}`
-      if (said.has(words) || losses.length >= LOSSES_MAX) return
+      if (said.has(words)) return
+      if (losses.length >= LOSSES_MAX) {
+        // Whatever is essential decides whether the request is sent at all.
+        if (!essential) return
+        losses.pop()
+      }
       said.add(words)
       losses.push({ path, message, essential })
     },
