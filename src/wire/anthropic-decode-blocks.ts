@@ -23,7 +23,7 @@ export function decodeBlocks(content: unknown, path: string, lose: Lose): Part[]
 }
 
 /** A thinking block: one of our own seal is of the protocol that is named in it. */
-export function decodeThinking(thinking: string, signature: string | undefined): Reasoning {
+function decodeThinking(thinking: string, signature: string | undefined): Reasoning {
   const opened = signature === undefined ? undefined : openReasoning(signature)
   if (opened !== undefined) return { type: 'reasoning', text: thinking, ...opened }
   const signed = signature === undefined || signature === '' ? {} : { signature }
