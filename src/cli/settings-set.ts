@@ -1,3 +1,4 @@
+import { settingsChangeView } from '#domain/router-views.ts'
 import { type CliDeps, need, readArgs, UsageError } from './command.ts'
 import { printJson } from './print.ts'
 import { readInput } from './read-input.ts'
@@ -33,7 +34,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
   const outcome = await withRouter(deps, ({ settings }) =>
     settings.set({ values: { [name]: value }, reason, author: AUTHOR }),
   )
-  if (values.json) printJson(deps.out, { object: 'settings_change', ...outcome })
+  if (values.json) printJson(deps.out, settingsChangeView(outcome))
   else {
     printWarnings(deps.err, outcome.warnings)
     deps.out.write(

@@ -1,5 +1,6 @@
 // How the router config and the settings look in JSON: the same over HTTP and from the command line. Everything is redacted
 // before it comes here.
+import type { ConfigProblem } from './router/router-document.ts'
 import type { RouterDiff, RouterPlan, RouterVersion } from './router/router-store.ts'
 import type { RouterChange, ShownConfig } from './router-editor.ts'
 import type { ShownSetting } from './settings-editor.ts'
@@ -76,6 +77,11 @@ export function settingView({ key, value, change }: ShownSetting) {
     reason: change?.reason ?? null,
     updated_at: change?.createdAt.toISOString() ?? null,
   }
+}
+
+/** `keys` are those that were written: what held already is not. */
+export function settingsChangeView(change: { keys: readonly string[]; warnings: readonly ConfigProblem[] }) {
+  return { object: 'settings_change' as const, keys: [...change.keys], warnings: [...change.warnings] }
 }
 
 function diffView({ models, defaults, settings }: RouterDiff) {

@@ -55,7 +55,8 @@ export function createSettingsEditor({ settings, credentials }: Pick<EditorDeps,
       refuseIfAny(sealKeys(credentials, keyPlacesOfSettings(values), keyPlacesOfSettings(stored)))
       // The store checks names and values; what it gets here is whatever was sent.
       const outcome = await settings.set({ ...input, values: values as NonNullable<Candidate['settings']> })
-      return outcome.status === 'invalid' ? refuse(outcome.problems) : outcome
+      if (outcome.status === 'invalid') return refuse(outcome.problems)
+      return { keys: outcome.keys, warnings: outcome.warnings }
     },
   }
 }

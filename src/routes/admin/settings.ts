@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { settingView } from '#domain/router-views.ts'
+import { settingsChangeView, settingView } from '#domain/router-views.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, Reason } from '#routes/schemas.ts'
@@ -10,12 +10,6 @@ const KeyPath = Type.Object({ key: Type.String({ pattern: '^[A-Z0-9_]{1,100}$' }
 
 export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEditor }) {
   const { settings } = deps
-
-  const changed = (outcome: { keys: string[]; warnings: readonly { path: string; message: string }[] }) => ({
-    object: 'settings_change' as const,
-    keys: outcome.keys,
-    warnings: [...outcome.warnings],
-  })
 
   app.get(
     '/api/admin/settings',
@@ -41,7 +35,7 @@ export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEdito
         response: answers({ 200: SettingsChangeBody }, 400, 401, 413, 415, 503),
       },
     },
-    async (request) => changed(await settings.set({ ...request.body, author: AUTHOR })),
+    async (request) => settingsChangeView(await settings.set({ ...request.body, author: AUTHOR })),
   )
 
   app.get(
@@ -71,7 +65,7 @@ export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEdito
       const { key } = request.params
       await settings.get(key)
       const { value, reason } = request.body
-      return changed(await settings.set({ values: { [key]: value }, reason, author: AUTHOR }))
+      return settingsChangeView(await settings.set({ values: { [key]: value }, reason, author: AUTHOR }))
     },
   )
 }
