@@ -1,6 +1,7 @@
+import { isObject } from './json-values.ts'
 import { azureFormats } from './speech-azure-formats.ts'
 import { characterCount, countWideHan } from './speech-count.ts'
-import { checkExtra, checkText, isObject, option, text, withHeaders } from './speech-fields.ts'
+import { checkExtra, checkText, option, text, withHeaders } from './speech-fields.ts'
 import {
   isRefusal,
   misconfigured,

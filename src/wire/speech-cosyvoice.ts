@@ -1,15 +1,6 @@
+import { isObject } from './json-values.ts'
 import { characterCount, countWideHan } from './speech-count.ts'
-import {
-  checkExtra,
-  checkSpeed,
-  checkText,
-  isObject,
-  joinUrl,
-  option,
-  parseJson,
-  text,
-  withHeaders,
-} from './speech-fields.ts'
+import { checkExtra, checkSpeed, checkText, joinUrl, option, parseJson, text, withHeaders } from './speech-fields.ts'
 import {
   misconfigured,
   refuse,

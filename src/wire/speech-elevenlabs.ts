@@ -1,5 +1,6 @@
+import { isObject } from './json-values.ts'
 import { countCodePoints } from './speech-count.ts'
-import { checkExtra, checkSpeed, checkText, isObject, joinUrl, parseJson, text, withHeaders } from './speech-fields.ts'
+import { checkExtra, checkSpeed, checkText, joinUrl, parseJson, text, withHeaders } from './speech-fields.ts'
 import {
   refuse,
   type SpeechEndpoint,

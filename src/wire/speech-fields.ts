@@ -2,10 +2,6 @@ import { refuse, type SpeechInput, type SpeechRefusal } from './speech-format.ts
 
 /** Reading of what several vendors' requests have in common. */
 
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** A non-empty string, or undefined. */
 export function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined

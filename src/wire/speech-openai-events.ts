@@ -1,4 +1,5 @@
-import { isObject, parseJson, text } from './speech-fields.ts'
+import { isObject } from './json-values.ts'
+import { parseJson, text } from './speech-fields.ts'
 import type { SpeechEvents } from './speech-format.ts'
 import { reportedTokens } from './speech-usage.ts'
 import { createFrameSplitter, frameData } from './sse-frames.ts'

@@ -1,4 +1,5 @@
-import { isObject } from './speech-fields.ts'
+import { isObject } from './json-values.ts'
+
 import type { RequestProblem } from './text-request.ts'
 
 /** A request for speech, read. */
@@ -22,7 +23,7 @@ const VOICE_CHARS_MAX = 200
 const FORMAT_CHARS_MAX = 64
 const INSTRUCTIONS_CHARS_MAX = 4_096
 /** The most that any vendor takes at once; each has a limit of its own. */
-export const SPEECH_INPUT_CHARS_MAX = 50_000
+const SPEECH_INPUT_CHARS_MAX = 50_000
 const EXTRA_CHARS_MAX = 16_384
 const LEVELS_MAX = 16
 const formats = ['mp3', 'opus', 'aac', 'flac', 'wav', 'pcm']

@@ -1,16 +1,7 @@
+import { isObject } from './json-values.ts'
 import { audioTypes } from './speech-audio-type.ts'
 import { characterCount, countCodePoints } from './speech-count.ts'
-import {
-  checkExtra,
-  checkSpeed,
-  checkText,
-  isObject,
-  joinUrl,
-  option,
-  parseJson,
-  text,
-  withHeaders,
-} from './speech-fields.ts'
+import { checkExtra, checkSpeed, checkText, joinUrl, option, parseJson, text, withHeaders } from './speech-fields.ts'
 import {
   misconfigured,
   refuse,
@@ -174,6 +165,9 @@ function settingsOf(
   return settings
 }
 
+/** Not inside of brackets. */
+const betweenScenes = /、(?![^(（]*[)）])/
+
 function readVoiceList(body: unknown): Voice[] {
   if (!isObject(body) || !Array.isArray(body.voices)) throw new TypeError('the voice list has no voices')
   const details = isObject(body['voices-details']) ? body['voices-details'] : {}
@@ -190,7 +184,7 @@ function readVoiceList(body: unknown): Voice[] {
       languages: languagesOf(['zh-CN']),
       formats: formatsOf('stepfun'),
       labels: { ...(gender && { gender }) },
-      tags: scenes === undefined ? [] : scenes.split('、'),
+      tags: scenes === undefined ? [] : scenes.split(betweenScenes),
       compatible_models: [],
     }
   })

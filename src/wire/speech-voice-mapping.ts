@@ -67,6 +67,7 @@ function languageScore(voice: Voice, locale: string): number {
   const codes = voice.languages.map(({ code }) => code.toLowerCase())
   if (codes[0] === wanted) return 20
   if (codes.includes(wanted)) return 19
+  if (codes[0]?.split('-')[0] === language) return 17
   if (codes.some((code) => code.split('-')[0] === language)) return 16
   return voice.tags.includes('multilingual') ? 4 : 0
 }

@@ -1,5 +1,6 @@
+import { isObject } from './json-values.ts'
 import { characterCount, countCodePoints } from './speech-count.ts'
-import { checkExtra, checkSpeed, checkText, isObject, parseJson, text, withHeaders } from './speech-fields.ts'
+import { checkExtra, checkSpeed, checkText, parseJson, text, withHeaders } from './speech-fields.ts'
 import { misconfigured, refuse, type SpeechFormat, type SpeechRefusal, type VendorError } from './speech-format.ts'
 import { voicesOf } from './voices/shipped-voices.ts'
 

@@ -40,7 +40,7 @@ export interface TtsContext {
   limits: TtsLimits
 }
 
-export interface TtsLimits {
+interface TtsLimits {
   audioBytesMax: number
   /** From the call to the first byte of audio, over all requests that it takes. */
   firstByteMs: number

@@ -181,7 +181,7 @@ export function createTtsAdapter(format: SpeechFormat, deps: TtsDeps): TtsAdapte
       if ('refused' in call) throw refusalFault(call)
       const response = await http.send(call, { signal: context.signal, firstByteMs: context.limits.firstByteMs })
       if (response.status !== 200) throw await statusFault(response, context)
-      response.chunks.idle(context.limits.idleMs)
+      // The whole list has the first byte's time.
       const text = await readWhole(response.chunks, VOICE_LIST_BYTES_MAX)
       try {
         return list.read(JSON.parse(text)).slice(0, VOICES_MAX)

@@ -43,5 +43,3 @@ export function createTtsAdapters(options: TtsAdaptersOptions) {
     },
   }
 }
-
-export type TtsAdapters = ReturnType<typeof createTtsAdapters>

@@ -81,5 +81,3 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
     },
   }
 }
-
-export type VoiceCatalogue = ReturnType<typeof createVoiceCatalogue>

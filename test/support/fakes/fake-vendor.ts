@@ -37,7 +37,7 @@ export type FakeFailure =
   | { kind: 'stall' }
   | { kind: 'cut' }
 
-export interface Delivered {
+interface Delivered {
   text: string
   voice: string
   format: string
