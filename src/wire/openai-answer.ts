@@ -13,14 +13,18 @@ export function parseWholeAnswer(body: string): WholeFacts {
   }
   if (!isObject(value)) return { fault: 'malformed' }
   if (value.error !== undefined && value.error !== null) return { fault: 'error_in_200' }
-  if (!Array.isArray(value.choices)) return { fault: 'malformed' }
-  if (value.choices.length === 0) return { fault: 'empty' }
-  if (value.choices.every((choice) => isObject(choice) && choice.finish_reason === 'error'))
+  const { choices } = value
+  if (!Array.isArray(choices)) return { fault: 'malformed' }
+  if (choices.length === 0) return { fault: 'empty' }
+  if (choices.every((choice) => isObject(choice) && choice.finish_reason === 'error'))
     return { fault: 'error_in_200' }
   return {
     identity: answerIdentity(value),
     usage: value.usage,
-    text: value.choices.map((choice) => (isObject(choice) ? generatedText(choice.message) : '')).join(''),
+    // Only asked for when the provider does not say what was used.
+    get text() {
+      return choices.map((choice) => (isObject(choice) ? generatedText(choice.message) : '')).join('')
+    },
   }
 }
 
