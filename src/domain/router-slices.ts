@@ -17,16 +17,16 @@ export const sliceKinds = [
   'dashscope-cosyvoice',
   'streaming-tts',
 ] as const
-export type SliceKind = (typeof sliceKinds)[number]
+type SliceKind = (typeof sliceKinds)[number]
 
-export interface SliceKey {
+interface SliceKey {
   id?: string
   plaintextKey: string
   weight?: number
 }
 
 /** One endpoint: its members beside the common ones depend on the kind. */
-export interface SliceEndpoint {
+interface SliceEndpoint {
   /** One key, or `keys`. */
   plaintextKey?: string
   keyEntryId?: string
@@ -71,7 +71,7 @@ export type BuiltSlice = { kind: SliceKind; keyEntryIds: string[] } & (
   | { target: 'streaming-tts'; setting: JsonObject & { keys: BuiltKey[] } }
 )
 
-export interface BuiltKey extends JsonObject {
+interface BuiltKey extends JsonObject {
   id: string
   plaintextKey: string
 }

@@ -26,7 +26,7 @@ export interface SlicesInput extends Authorship {
 }
 
 /** What a slice went into, without its keys. */
-export interface AppliedSlice {
+interface AppliedSlice {
   kind: BuiltSlice['kind']
   target: BuiltSlice['target']
   surface?: 'llm' | 'tts'

@@ -8,7 +8,7 @@ import {
   randomBytes,
 } from 'node:crypto'
 
-export const MASTER_KEY_BYTES = 32
+const MASTER_KEY_BYTES = 32
 
 const VERSION = 'v1'
 const IV_BYTES = 12
