@@ -5,7 +5,7 @@ export const summary = 'Serve the built-in upstream simulator by itself, with it
 
 export const usage = `usage: fluxgate simulator [--port N] [--json]
 
-Serves POST /v1/chat/completions, GET /v1/models and GET /oracle/totals on 127.0.0.1 until it is interrupted.
+Serves the protocols of docs/simulator.md under /v1 and its count under /oracle, on 127.0.0.1, until it is interrupted.
 The first line of output is its address; --port 0, the default, takes a free port.
 `
 

@@ -1,6 +1,6 @@
-import type { ChatRequest } from './chat-request.ts'
 import { sampleJson } from './sample-json.ts'
 import { TOKENS_MAX } from './switches.ts'
+import type { TextRequest } from './text-request.ts'
 import { countTokens, cutTokens } from './tokens.ts'
 
 interface ToolCall {
@@ -16,6 +16,8 @@ export interface Choice {
   text: string
   calls: readonly ToolCall[]
   finish: 'stop' | 'length' | 'tool_calls' | 'content_filter'
+  /** The stop sequence that ended the text. */
+  stop: string | null
   /** Visible and hidden together. */
   tokens: number
 }
@@ -29,25 +31,38 @@ const REASONING_TOKENS_DEFAULT = 64
 const ECHO_LENGTH_MAX = 400
 
 /** What the simulator answers as choice number `index`: a pure function of the request. */
-export function composeChoice(request: ChatRequest, index: number): Choice {
+export function composeChoice(request: TextRequest, index: number): Choice {
   const tokensMax = Math.min(request.tokensMax ?? CHOICE_TOKENS_MAX, CHOICE_TOKENS_MAX)
-  const wanted = request.sim.reasoning_tokens ?? (request.model === 'reasoner' ? REASONING_TOKENS_DEFAULT : 0)
+  const wanted = request.sim.reasoning_tokens ?? (request.reasons ? REASONING_TOKENS_DEFAULT : 0)
   const reasoningTokens = Math.min(wanted, tokensMax)
-  const reasoning = request.sim.show_reasoning === true ? stretch('', reasoningTokens, PROSE) : ''
+  const reasoning = request.showReasoning ? prose(reasoningTokens) : ''
   const left = tokensMax - reasoningTokens
   const calls = callCount(request)
   const visible = calls > 0 ? composeCalls(request, calls, left) : composeText(request, index, left)
   return { reasoningTokens, reasoning, ...visible, tokens: visible.tokens + reasoningTokens }
 }
 
-type Visible = Pick<Choice, 'text' | 'calls' | 'finish' | 'tokens'>
+/** Text of exactly so many tokens, the same one each time. */
+export function prose(tokens: number): string {
+  return stretch('', tokens, PROSE)
+}
 
-function composeText(request: ChatRequest, index: number, tokensMax: number): Visible {
+/** As `prose`, of characters of two, three and four bytes. */
+export function unicodeProse(tokens: number): string {
+  return stretch('', tokens, UNICODE_PROSE)
+}
+
+type Visible = Pick<Choice, 'text' | 'calls' | 'finish' | 'stop' | 'tokens'>
+
+function composeText(request: TextRequest, index: number, tokensMax: number): Visible {
   let text = index === 0 ? fullText(request) : `(${index + 1}) ${fullText(request)}`
   if (request.sim.tokens !== undefined && index > 0) text = cutTokens(text, request.sim.tokens)
-  for (const stop of request.stops) {
-    const at = text.indexOf(stop)
-    if (at >= 0) text = text.slice(0, at)
+  let stop: string | null = null
+  for (const sequence of request.stops) {
+    const at = text.indexOf(sequence)
+    if (at < 0) continue
+    text = text.slice(0, at)
+    stop = sequence
   }
   let finish: Choice['finish'] = 'stop'
   let tokens = countTokens(text)
@@ -59,10 +74,10 @@ function composeText(request: ChatRequest, index: number, tokensMax: number): Vi
     tokens = tokensMax
     finish = 'length'
   }
-  return { text: cutTokens(text, tokens), calls: [], finish, tokens }
+  return { text: cutTokens(text, tokens), calls: [], finish, stop: finish === 'stop' ? stop : null, tokens }
 }
 
-function fullText(request: ChatRequest): string {
+function fullText(request: TextRequest): string {
   const { sim, model, userText } = request
   if (request.jsonSchema !== undefined) {
     const json = jsonText(request)
@@ -70,14 +85,14 @@ function fullText(request: ChatRequest): string {
     return sim.tokens === undefined ? json : cutTokens(json.padEnd(json.length + sim.tokens * 4), sim.tokens)
   }
   if (sim.unicode === true || sim.split_utf8 === true) {
-    return stretch('', sim.tokens ?? UNICODE_TOKENS_DEFAULT, UNICODE_PROSE)
+    return unicodeProse(sim.tokens ?? UNICODE_TOKENS_DEFAULT)
   }
-  if (model === 'large') return stretch('', sim.tokens ?? tokensNamed(userText) ?? LARGE_TOKENS_DEFAULT, PROSE)
+  if (model === 'large') return prose(sim.tokens ?? tokensNamed(userText) ?? LARGE_TOKENS_DEFAULT)
   const echo = `${GREETING}${userText === '' ? 'nothing.' : shorten(userText)}`
   return sim.tokens === undefined ? echo : stretch(`${echo} `, sim.tokens, PROSE)
 }
 
-function jsonText(request: ChatRequest): string {
+function jsonText(request: TextRequest): string {
   const schema = request.jsonSchema
   const anyObject = typeof schema === 'object' && schema !== null && Object.keys(schema).length === 0
   return JSON.stringify(anyObject ? { simulator: true, you_said: shorten(request.userText) } : sampleJson(schema))
@@ -89,7 +104,7 @@ function tokensNamed(userText: string): number | undefined {
   return digits === undefined ? undefined : Math.min(Number(digits), TOKENS_MAX)
 }
 
-function callCount(request: ChatRequest): number {
+function callCount(request: TextRequest): number {
   const { sim, tools, toolChoice, lastRole } = request
   if (tools.length === 0 || toolChoice === 'none') return 0
   // A tool's result is answered in words, or an agent's loop would never end.
@@ -97,7 +112,7 @@ function callCount(request: ChatRequest): number {
   return request.parallelToolCalls ? wanted : Math.min(wanted, 1)
 }
 
-function composeCalls(request: ChatRequest, count: number, tokensMax: number): Visible {
+function composeCalls(request: TextRequest, count: number, tokensMax: number): Visible {
   const { tools, toolChoice } = request
   const named = typeof toolChoice === 'object' ? tools.filter((tool) => tool.name === toolChoice.name) : tools
   const calls: ToolCall[] = []
@@ -111,9 +126,9 @@ function composeCalls(request: ChatRequest, count: number, tokensMax: number): V
     const cut = cutTokens(whole, tokensMax - tokens)
     tokens += countTokens(cut)
     calls.push({ name: tool.name, arguments: cut })
-    if (cut.length < whole.length) return { text: '', calls, finish: 'length', tokens }
+    if (cut.length < whole.length) return { text: '', calls, finish: 'length', stop: null, tokens }
   }
-  return { text: '', calls, finish: calls.length < count ? 'length' : 'tool_calls', tokens }
+  return { text: '', calls, finish: calls.length < count ? 'length' : 'tool_calls', stop: null, tokens }
 }
 
 /** The start, continued with prose or cut to be exactly so many tokens. */

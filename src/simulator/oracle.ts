@@ -1,4 +1,6 @@
+import type { ProtocolName } from './protocol.ts'
 import type { EndState } from './script.ts'
+import type { TrueUsage } from './usage.ts'
 
 /** One call as the upstream saw it: the truth that a bill is compared with. Tokens are the simulator's own. */
 export interface OracleCall {
@@ -6,6 +8,7 @@ export interface OracleCall {
   sequence: number
   /** The request's `x-client-request-id`, if it had one. */
   clientRequestId: string | null
+  protocol: ProtocolName
   /** Without the `sim/` prefix; empty when the request named no model that exists. */
   model: string
   stream: boolean
@@ -14,10 +17,20 @@ export interface OracleCall {
   state: 'open' | EndState
   startedAt: string
   promptTokens: number
+  /** Parts of the prompt: read from a cache, written to one for five minutes or an hour, and what was sound. */
   cachedTokens: number
+  cacheWriteTokens: number
+  cacheWrite1hTokens: number
+  audioPromptTokens: number
+  /** Characters that were to be spoken. */
+  characters: number
+  /** Seconds of sound that were listened to. */
+  seconds: number
   /** Written to a socket that was still open, hidden reasoning included. */
   completionTokens: number
   reasoningTokens: number
+  /** Characters whose sound was written. */
+  spokenCharacters: number
   /** Body bytes written, before compression. */
   bytes: number
   /** How long after the request the call ended, or the peer's leaving was noticed. */
@@ -36,18 +49,28 @@ export interface OracleTotals {
   aborted: number
 }
 
-export interface TokenTotals {
-  calls: number
-  promptTokens: number
-  cachedTokens: number
-  completionTokens: number
-  reasoningTokens: number
-}
+export type TokenTotals = { calls: number } & Record<(typeof summed)[number], number>
+
+const summed = [
+  'promptTokens',
+  'cachedTokens',
+  'cacheWriteTokens',
+  'cacheWrite1hTokens',
+  'audioPromptTokens',
+  'completionTokens',
+  'reasoningTokens',
+  'characters',
+  'spokenCharacters',
+  'seconds',
+] as const satisfies readonly (keyof OracleCall)[]
 
 export type Oracle = ReturnType<typeof createOracle>
 
 /** What arrives with a call; the rest is counted while it runs. */
-export type CallStart = Pick<OracleCall, 'clientRequestId' | 'model' | 'stream' | 'promptTokens' | 'cachedTokens'>
+export interface CallStart extends Pick<OracleCall, 'clientRequestId' | 'protocol' | 'model' | 'stream'> {
+  /** Of the answer, as far as it is used up whether or not the answer is delivered. */
+  usage: TrueUsage
+}
 
 /** A call in progress. `generation` ties it to the totals it was counted in, which a reset replaces. */
 export interface OpenCall extends OracleCall {
@@ -81,18 +104,26 @@ export function createOracle(options: { capacity: number }) {
     /** Begins a record. The simulator writes its fields until `close`. */
     open(start: CallStart): OpenCall {
       last += 1
+      const { usage } = start
       const call: OpenCall = {
         sequence: last,
         clientRequestId: start.clientRequestId,
+        protocol: start.protocol,
         model: start.model,
         stream: start.stream,
         status: 0,
         state: 'open',
         startedAt: '',
-        promptTokens: start.promptTokens,
-        cachedTokens: start.cachedTokens,
+        promptTokens: usage.prompt,
+        cachedTokens: usage.cached,
+        cacheWriteTokens: usage.cacheWrite5m,
+        cacheWrite1hTokens: usage.cacheWrite1h,
+        audioPromptTokens: usage.audioPrompt,
+        characters: usage.characters,
+        seconds: usage.seconds,
         completionTokens: 0,
         reasoningTokens: 0,
+        spokenCharacters: 0,
         bytes: 0,
         endedAfterMs: null,
         startedMs: performance.now(),
@@ -120,10 +151,7 @@ export function createOracle(options: { capacity: number }) {
       if (state === 'aborted') sums.aborted += 1
       const tokens = state === 'finished' ? sums.finished : sums.cut
       tokens.calls += 1
-      tokens.promptTokens += call.promptTokens
-      tokens.cachedTokens += call.cachedTokens
-      tokens.completionTokens += call.completionTokens
-      tokens.reasoningTokens += call.reasoningTokens
+      for (const name of summed) tokens[name] += call[name]
     },
 
     /** Sums per model and over all models, since the start or the last reset. */
@@ -187,13 +215,22 @@ function publish(call: OpenCall): OracleCall {
 }
 
 function emptyTokens(): TokenTotals {
-  return { calls: 0, promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 }
+  return {
+    calls: 0,
+    promptTokens: 0,
+    cachedTokens: 0,
+    cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
+    audioPromptTokens: 0,
+    completionTokens: 0,
+    reasoningTokens: 0,
+    characters: 0,
+    spokenCharacters: 0,
+    seconds: 0,
+  }
 }
 
 function addTokens(sum: TokenTotals, more: TokenTotals): void {
   sum.calls += more.calls
-  sum.promptTokens += more.promptTokens
-  sum.cachedTokens += more.cachedTokens
-  sum.completionTokens += more.completionTokens
-  sum.reasoningTokens += more.reasoningTokens
+  for (const name of summed) sum[name] += more[name]
 }

@@ -1,20 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { chat } from './chat.ts'
 import { parseChatRequest } from './chat-request.ts'
 import { type Plan, planCall } from './plan.ts'
 import type { Refusal } from './refusal.ts'
+import type { TextAnswer } from './text-request.ts'
 
 const base = { model: 'echo', messages: [{ role: 'user', content: 'Say hi' }] }
 
-function plan(body: Record<string, unknown>, phase: 'steady' | 'failing' | 'well' = 'steady'): Plan {
+function plan(body: Record<string, unknown>, phase: 'steady' | 'failing' | 'well' = 'steady'): Plan<TextAnswer> {
   const request = parseChatRequest({ ...base, ...body })
   assert.ok(!('status' in request), JSON.stringify(request))
-  return planCall(request, phase)
+  return planCall(request, phase, chat)
 }
 
 function errorOf(refusal: Refusal): unknown[] {
-  const { error } = JSON.parse(refusal.body)
-  return [refusal.status, error.type, error.param, error.code]
+  const { status, error } = refusal
+  return [status, error.type, error.param, error.code]
 }
 
 for (const { name, body, want } of [

@@ -9,7 +9,7 @@ import type { Switches } from './switches.ts'
 const GATHER_LENGTH_MAX = 16 * 1024
 
 /**
- * Performs a script on a response and keeps its record: tokens count when the write that carries them is handed to a
+ * Performs a script on a response and keeps its record: tokens and characters count when the write that carries them is handed to a
  * response that is still open. Every wait, also one without end, is over when the peer goes away.
  */
 export function play(options: {
@@ -24,7 +24,8 @@ export function play(options: {
   const splits = sim.one_byte === true || sim.split_utf8 === true || sim.gzip === true
   const gatherMax = splits ? 1 : GATHER_LENGTH_MAX
   let sink: Sink | undefined
-  let gathered = { text: '', tokens: 0, reasoning: 0 }
+  let encoding: 'utf8' | 'latin1' = 'utf8'
+  let gathered = { text: '', tokens: 0, reasoning: 0, characters: 0 }
   let dueMs = performance.now()
   let cancelWait: (() => void) | undefined
   // What follows once the gathered text is out.
@@ -55,12 +56,14 @@ export function play(options: {
     switch (step.do) {
       case 'head':
         call.status = step.status
+        encoding = step.encoding ?? 'utf8'
         response.writeHead(step.status, step.headers)
         return true
       case 'send':
         gathered.text += step.text
         gathered.tokens += step.tokens
         gathered.reasoning += step.reasoning
+        if (step.characters !== undefined) gathered.characters += step.characters
         return true
       case 'wait':
         waitMs = step.ms
@@ -69,7 +72,7 @@ export function play(options: {
         resetting = true
         return true
       case 'end':
-        sink ??= createSink(response, sim, run)
+        sink ??= createSink({ response, sim, encoding, resume: run })
         sink.end(take(), () => finish(step.state))
         return false
     }
@@ -79,17 +82,18 @@ export function play(options: {
   function flush(): boolean {
     if (gathered.text === '') return true
     if (response.destroyed) return false
-    sink ??= createSink(response, sim, run)
+    sink ??= createSink({ response, sim, encoding, resume: run })
     return sink.write(take())
   }
 
   /** Counts what is gathered as delivered, empties it and returns its text. */
   function take(): string {
-    const { text, tokens, reasoning } = gathered
-    gathered = { text: '', tokens: 0, reasoning: 0 }
+    const { text, tokens, reasoning, characters } = gathered
+    gathered = { text: '', tokens: 0, reasoning: 0, characters: 0 }
     call.completionTokens += tokens
     call.reasoningTokens += reasoning
-    call.bytes += Buffer.byteLength(text)
+    call.spokenCharacters += characters
+    call.bytes += Buffer.byteLength(text, encoding)
     return text
   }
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { chat } from './chat.ts'
 import { parseChatRequest } from './chat-request.ts'
 import { planCall } from './plan.ts'
 import { scriptCall } from './script.ts'
 import { countTokens } from './tokens.ts'
 
-const identity = { id: 'chatcmpl-sim-1', requestId: 'req-sim-1', created: 1 }
+const identity = { id: 'chatcmpl-sim-1', serial: 'sim-1', requestId: 'req-sim-1', created: 1 }
 const text = fc.string({ unit: 'binary', maxLength: 60 })
 
 const tool = fc.record({
@@ -54,9 +55,9 @@ const request = fc.record(
 function script(body: object) {
   const parsed = parseChatRequest(body)
   assert.ok(!('status' in parsed), JSON.stringify(parsed))
-  const plan = planCall(parsed, 'steady')
+  const plan = planCall(parsed, 'steady', chat)
   assert.ok(plan.kind === 'answer')
-  const sends = [...scriptCall(plan, identity)].filter((step) => step.do === 'send')
+  const sends = [...scriptCall(plan, chat, identity)].filter((step) => step.do === 'send')
   return { plan, sends }
 }
 
@@ -111,7 +112,7 @@ test('no JSON breaks the parser: it is a request or a refusal', () => {
   fc.assert(
     fc.property(request, field, fc.jsonValue(), (body, name, value) => {
       const parsed = parseChatRequest({ ...body, [name]: value })
-      if (!('status' in parsed)) assert.ok(planCall(parsed, 'steady'))
+      if (!('status' in parsed)) assert.ok(planCall(parsed, 'steady', chat))
     }),
     { numRuns: 1000 },
   )

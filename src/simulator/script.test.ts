@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { chat } from './chat.ts'
 import { parseChatRequest } from './chat-request.ts'
 import { planCall } from './plan.ts'
 import { scriptCall } from './script.ts'
 
-const identity = { id: 'chatcmpl-sim-1', requestId: 'req-sim-1', created: 1 }
+const identity = { id: 'chatcmpl-sim-1', serial: 'sim-1', requestId: 'req-sim-1', created: 1 }
 
 /** The script of a stream as short words: content pieces, finish reasons, waits and ends. */
 function outline(sim: Record<string, unknown>, more: Record<string, unknown> = { stream: true }): string {
   const request = parseChatRequest({ model: 'echo', messages: [{ role: 'user', content: 'x' }], ...more, sim })
   assert.ok(!('status' in request), JSON.stringify(request))
   const words: string[] = []
-  for (const step of scriptCall(planCall(request, 'steady'), identity)) {
+  for (const step of scriptCall(planCall(request, 'steady', chat), chat, identity)) {
     if (step.do === 'wait') words.push(`${step.ms}ms`)
     else if (step.do === 'head') words.push(String(step.status))
     else if (step.do === 'reset') words.push('reset')

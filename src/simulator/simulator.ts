@@ -1,14 +1,17 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createChat } from './chat.ts'
-import { modelNames } from './chat-request.ts'
+import { listModels } from './model-list.ts'
+import { openai } from './openai-vendor.ts'
 import { createOracle } from './oracle.ts'
 import { answerOracle } from './oracle-http.ts'
-import { type Refusal, refuse } from './refusal.ts'
-import { sendJson } from './send-json.ts'
+import { type ErrorObject, type Refusal, refuse } from './refusal.ts'
+import { findRoute, type Route } from './routes.ts'
+import { sendBody } from './send-body.ts'
+import { createCalls } from './serve-call.ts'
+import type { Vendor } from './vendor.ts'
 
 export interface SimulatorOptions {
-  /** When set, a call needs `authorization: Bearer <apiKey>`; by default anything is accepted. */
+  /** When set, a call needs `authorization: Bearer <apiKey>` or `x-api-key: <apiKey>`; by default anything is accepted. */
   apiKey?: string
   /** Serves what the oracle counted under `/oracle`. Only for tests and the standalone command. */
   exposeOracle?: boolean
@@ -26,33 +29,58 @@ const ORACLE_CALLS_DEFAULT = 100_000
 const KEEP_ALIVE_MS = 600_000
 
 /**
- * An OpenAI-compatible chat upstream over real HTTP that answers from nothing: deterministic text, exact usage, and
- * every misbehaviour that docs/simulator.md lists. Its `oracle` counts what it delivered.
+ * An upstream over real HTTP that answers from nothing, in the protocols of OpenAI and Anthropic: deterministic answers, exact
+ * usage, and every misbehaviour that docs/simulator.md lists. Its `oracle` counts what it delivered.
  */
 export function createSimulator(options: SimulatorOptions = {}) {
   const oracle = createOracle({ capacity: options.oracleCalls ?? ORACLE_CALLS_DEFAULT })
-  const chat = createChat({ oracle, chunkMs: options.chunkMs ?? 0 })
-  const authorization = options.apiKey === undefined ? undefined : `Bearer ${options.apiKey}`
+  const serveCall = createCalls({ oracle, chunkMs: options.chunkMs ?? 0 })
 
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: HEADER_BYTES_MAX }, serve)
   server.maxHeadersCount = HEADERS_MAX
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
-    const { method, url = '' } = request
-    if (authorization !== undefined && request.headers.authorization !== authorization) {
-      sendRefusal(response, wrongKey(request.headers.authorization))
-    } else if (url === '/v1/chat/completions') {
-      if (method === 'POST') readBody(request, response, chat)
-      else sendRefusal(response, wrongMethod('POST'))
+    const { method, url = '', headers } = request
+    const route = findRoute(url)
+    const vendor = route?.vendor ?? openai
+    if (options.apiKey !== undefined && !holdsKey(headers, options.apiKey)) {
+      sendRefusal(response, wrongKey(headers.authorization ?? headers['x-api-key']), vendor)
+    } else if (route !== undefined) {
+      if (method === 'POST') readBody(request, response, route)
+      else sendRefusal(response, wrongMethod('POST'), vendor)
     } else if (url === '/v1/models') {
-      if (method === 'GET') sendJson(response, 200, MODELS_BODY)
-      else sendRefusal(response, wrongMethod('GET'))
+      if (method === 'GET') sendBody(response, 200, listModels(headers['anthropic-version'] !== undefined))
+      else sendRefusal(response, wrongMethod('GET'), vendor)
     } else if (options.exposeOracle === true && url.startsWith('/oracle')) {
       const { status, json } = answerOracle(oracle, method, url)
-      sendJson(response, status, json)
+      sendBody(response, status, json)
     } else {
-      sendRefusal(response, refuse(404, invalid(`Unknown address: ${method} ${url}`)))
+      sendRefusal(response, refuse(404, invalid(`Unknown address: ${method} ${url}`)), vendor)
     }
+  }
+
+  /** Hands the whole body to the route, or answers 413. A body that never ends hands over nothing. */
+  function readBody(request: IncomingMessage, response: ServerResponse, route: Route): void {
+    const reader = route.createReader(request.headers)
+    let bytes = 0
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= BODY_BYTES_MAX) reader.push(chunk)
+    })
+    request.on('end', () => {
+      if (bytes > BODY_BYTES_MAX) {
+        sendRefusal(response, refuse(413, invalid(`The body is larger than ${BODY_BYTES_MAX} bytes.`)), route.vendor)
+        return
+      }
+      try {
+        route.serve(serveCall, request, response, reader.end())
+      } catch (error) {
+        // A fault of the simulator fails this call, not the process that it is built into.
+        const message = `The simulator broke: ${error}`
+        if (response.headersSent) response.destroy()
+        else sendRefusal(response, refuse(500, { ...invalid(message), type: 'server_error' }), route.vendor)
+      }
+    })
   }
 
   return {
@@ -80,39 +108,12 @@ export function createSimulator(options: SimulatorOptions = {}) {
   }
 }
 
-/** Hands over the whole body, or answers 413. A body that never ends hands over nothing. */
-function readBody(request: IncomingMessage, response: ServerResponse, use: ReturnType<typeof createChat>): void {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes <= BODY_BYTES_MAX) chunks.push(chunk)
-  })
-  request.on('end', () => {
-    if (bytes > BODY_BYTES_MAX) {
-      sendRefusal(response, refuse(413, invalid(`The body is larger than ${BODY_BYTES_MAX} bytes.`)))
-      return
-    }
-    const [first] = chunks
-    const whole = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
-    try {
-      use(request, response, whole.toString())
-    } catch (error) {
-      // A fault of the simulator fails this call, not the process that it is built into.
-      const failure = refuse(500, {
-        message: `The simulator broke: ${error}`,
-        type: 'server_error',
-        param: null,
-        code: null,
-      })
-      if (response.headersSent) response.destroy()
-      else sendRefusal(response, failure)
-    }
-  })
+function sendRefusal(response: ServerResponse, refusal: Refusal, vendor: Vendor): void {
+  sendBody(response, refusal.status, vendor.errorBody(refusal, 'req-sim'))
 }
 
-function sendRefusal(response: ServerResponse, refusal: Refusal): void {
-  sendJson(response, refusal.status, refusal.body)
+function holdsKey(headers: IncomingMessage['headers'], apiKey: string): boolean {
+  return headers.authorization === `Bearer ${apiKey}` || headers['x-api-key'] === apiKey
 }
 
 function wrongMethod(allowed: string): Refusal {
@@ -120,18 +121,13 @@ function wrongMethod(allowed: string): Refusal {
 }
 
 /** As OpenAI does, the answer repeats a part of the key: a gateway has to keep it from its clients. */
-function wrongKey(given: string | undefined): Refusal {
+function wrongKey(given: string | string[] | undefined): Refusal {
   if (given === undefined) return refuse(401, invalid('You did not provide an API key.'))
-  const key = given.replace(/^Bearer /i, '')
+  const key = String(given).replace(/^Bearer /i, '')
   const shown = key.length < 12 ? '***' : `${key.slice(0, 4)}********${key.slice(-4)}`
   return refuse(401, { ...invalid(`Incorrect API key provided: ${shown}.`), code: 'invalid_api_key' })
 }
 
-function invalid(message: string): { message: string; type: string; param: null; code: string | null } {
+function invalid(message: string): ErrorObject {
   return { message, type: 'invalid_request_error', param: null, code: null }
 }
-
-const MODELS_BODY = JSON.stringify({
-  object: 'list',
-  data: modelNames.map((id) => ({ id, object: 'model', created: 1_767_225_600, owned_by: 'fluxgate-simulator' })),
-})

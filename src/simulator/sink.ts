@@ -9,26 +9,33 @@ export interface Sink {
   end(text: string, done: () => void): void
 }
 
+interface SinkOptions {
+  response: ServerResponse
+  /** Of the text that is written: sound travels as Latin-1, one byte for each character. */
+  encoding: 'utf8' | 'latin1'
+  resume: () => void
+}
+
 /** The sink that the switches ask for: plain, compressed, or in awkward pieces. */
-export function createSink(response: ServerResponse, sim: Switches, resume: () => void): Sink {
-  if (sim.gzip === true) return gzipSink(response, resume)
-  if (sim.one_byte === true) return pieceSink(response, resume, everyByte)
-  if (sim.split_utf8 === true) return pieceSink(response, resume, insideCharacters)
-  return plainSink(response, resume)
+export function createSink({ sim, ...options }: SinkOptions & { sim: Switches }): Sink {
+  if (sim.gzip === true) return gzipSink(options)
+  if (sim.one_byte === true) return pieceSink(options, everyByte)
+  if (sim.split_utf8 === true) return pieceSink(options, insideCharacters)
+  return plainSink(options)
 }
 
 /**
  * Frames HTTP chunks itself, one string per write where `node:http` makes four: a tenth less CPU for paced streams,
  * which are the load that benchmarks put on the simulator.
  */
-function plainSink(response: ServerResponse, resume: () => void): Sink {
+function plainSink({ response, encoding, resume }: SinkOptions): Sink {
   const chunked = response.chunkedEncoding
   response.chunkedEncoding = false
-  const frame = (text: string) => (chunked ? `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n` : text)
+  const frame = (text: string) => (chunked ? `${Buffer.byteLength(text, encoding).toString(16)}\r\n${text}\r\n` : text)
   let listening = false
   return {
     write(text) {
-      const flowing = response.write(frame(text))
+      const flowing = response.write(frame(text), encoding)
       if (!flowing && !listening) {
         listening = true
         response.on('drain', resume)
@@ -37,32 +44,32 @@ function plainSink(response: ServerResponse, resume: () => void): Sink {
     },
     end(text, done) {
       const last = text === '' ? '' : frame(text)
-      response.end(chunked ? `${last}0\r\n\r\n` : last, done)
+      response.end(chunked ? `${last}0\r\n\r\n` : last, encoding, done)
     },
   }
 }
 
 /** Each write is flushed, so that a client can decode every event when it arrives. */
-function gzipSink(response: ServerResponse, resume: () => void): Sink {
+function gzipSink({ response, encoding, resume }: SinkOptions): Sink {
   const gzip = createGzip({ flush: constants.Z_SYNC_FLUSH })
   gzip.pipe(response)
   response.on('close', () => gzip.destroy())
   return {
     write(text) {
-      gzip.write(text, resume)
+      gzip.write(text, encoding, resume)
       return false
     },
     end(text, done) {
       response.on('finish', done)
-      gzip.end(text)
+      gzip.end(text, encoding)
     },
   }
 }
 
 /** Writes the pieces one by one, each in a turn of the event loop of its own, so that none is joined to the next. */
-function pieceSink(response: ServerResponse, resume: () => void, split: (bytes: Buffer) => Buffer[]): Sink {
+function pieceSink({ response, encoding, resume }: SinkOptions, split: (bytes: Buffer) => Buffer[]): Sink {
   function writeAll(text: string, then: () => void): void {
-    const pieces = split(Buffer.from(text))
+    const pieces = split(Buffer.from(text, encoding))
     let next = 0
     const step = () => {
       const piece = pieces[next]

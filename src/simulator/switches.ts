@@ -13,9 +13,12 @@ export const switchTable = {
   tokens: { rule: integer(0, TOKENS_MAX), fault: false },
   prompt_tokens: { rule: integer(0, 1_000_000_000), fault: false },
   cached_tokens: { rule: integer(0, 1_000_000_000), fault: false },
+  cache_write_tokens: { rule: integer(0, 1_000_000_000), fault: false },
+  cache_write_1h_tokens: { rule: integer(0, 1_000_000_000), fault: false },
   reasoning_tokens: { rule: integer(0, TOKENS_MAX), fault: false },
   show_reasoning: { rule: yes, fault: false },
   tool_calls: { rule: integer(0, 64), fault: false },
+  seconds: { rule: integer(0, 604_800), fault: false },
   unicode: { rule: yes, fault: false },
   usage: {
     rule: oneOf(
@@ -57,6 +60,7 @@ export const switchTable = {
   content_filter: { rule: oneOf('prompt', 'answer'), fault: true },
   reject_stream_options: { rule: yes, fault: true },
   reject_prefill: { rule: yes, fault: true },
+  reject_foreign_reasoning: { rule: yes, fault: true },
   no_response: { rule: yes, fault: true },
   reset: { rule: yes, fault: true },
   error_in_200: { rule: yes, fault: true },

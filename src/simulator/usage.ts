@@ -1,45 +1,68 @@
 import type { Switches } from './switches.ts'
 
-/** What a call truly used, in the simulator's tokens. `cached` is a part of `prompt`, `reasoning` of `completion`. */
+/**
+ * What a call truly used, in the simulator's tokens. `cached`, `audioPrompt` and what was written to a cache are parts of
+ * `prompt`, `reasoning` of `completion`.
+ */
 export interface TrueUsage {
   prompt: number
   cached: number
+  cacheWrite5m: number
+  cacheWrite1h: number
+  audioPrompt: number
   completion: number
   reasoning: number
+  /** To be spoken. */
+  characters: number
+  /** Listened to, in whole seconds. */
+  seconds: number
 }
 
-/** More tokens than any model ever wrote: what an upstream with a broken counter might claim. */
-const ABSURD_TOKENS = 1_000_000_000_000
+/** Nothing, to be filled in. */
+export const NO_USAGE: TrueUsage = Object.freeze({
+  prompt: 0,
+  cached: 0,
+  cacheWrite5m: 0,
+  cacheWrite1h: 0,
+  audioPrompt: 0,
+  completion: 0,
+  reasoning: 0,
+  characters: 0,
+  seconds: 0,
+})
 
-/** OpenAI's usage object as JSON text, telling the truth or the lie that `mode` asks for. */
-export function usageJson(usage: TrueUsage, mode?: Switches['usage']): string {
+/** More tokens than any model ever wrote: what an upstream with a broken counter might claim. */
+const ABSURD = 1_000_000_000_000
+
+/** What an upstream says that it used: the truth, or the lie that `mode` asks for. */
+export function claimedUsage(usage: TrueUsage, mode: Switches['usage']): TrueUsage {
   switch (mode) {
     case 'zero':
-      return render({ prompt: 0, cached: 0, completion: 0, reasoning: 0 })
+      return NO_USAGE
     case 'negative':
-      return render({ ...usage, completion: -1 - usage.completion })
+      return { ...usage, completion: -1 - usage.completion, seconds: -1 - usage.seconds }
     case 'fractional':
-      return render({ ...usage, completion: usage.completion + 0.5 })
+      return { ...usage, completion: usage.completion + 0.5, seconds: usage.seconds + 0.5 }
     case 'absurd':
-      return render({ ...usage, completion: ABSURD_TOKENS })
+      return { ...usage, completion: ABSURD, seconds: ABSURD }
     case 'inconsistent':
-      return render({ ...usage, cached: usage.prompt + 1, reasoning: usage.completion + 1 })
+      return { ...usage, cached: usage.prompt + 1, reasoning: usage.completion + 1 }
     default:
-      return render(usage)
+      return usage
   }
 }
 
-/** What some upstreams report before they know: the prompt is final, the completion a placeholder of one token. */
-export function placeholderJson(usage: TrueUsage): string {
-  return render({ ...usage, completion: 1, reasoning: 0 })
-}
-
-function render(usage: TrueUsage): string {
-  return (
-    `{"prompt_tokens":${usage.prompt},"completion_tokens":${usage.completion},` +
-    `"total_tokens":${usage.prompt + usage.completion},` +
-    `"prompt_tokens_details":{"cached_tokens":${usage.cached},"audio_tokens":0},` +
-    `"completion_tokens_details":{"reasoning_tokens":${usage.reasoning},"audio_tokens":0,` +
-    '"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+/** The prompt of a request as the switches have it, otherwise as it was counted. */
+export function promptUsage(promptTokens: number, sim: Switches): TrueUsage {
+  const usage: TrueUsage = { ...NO_USAGE, prompt: sim.prompt_tokens ?? promptTokens }
+  if (
+    sim.cached_tokens === undefined &&
+    sim.cache_write_tokens === undefined &&
+    sim.cache_write_1h_tokens === undefined
   )
+    return usage
+  usage.cached = Math.min(sim.cached_tokens ?? 0, usage.prompt)
+  usage.cacheWrite5m = Math.min(sim.cache_write_tokens ?? 0, usage.prompt - usage.cached)
+  usage.cacheWrite1h = Math.min(sim.cache_write_1h_tokens ?? 0, usage.prompt - usage.cached - usage.cacheWrite5m)
+  return usage
 }

@@ -1,30 +1,14 @@
 import type { Choice } from './answer.ts'
-import type { Answer } from './plan.ts'
-import { countTokens, pieceEnd } from './tokens.ts'
-import { placeholderJson, type TrueUsage, usageJson } from './usage.ts'
-
-/** What names one answer: the same in every chunk. */
-export interface Identity {
-  id: string
-  /** Of the HTTP exchange, as header `x-request-id`. */
-  requestId: string
-  /** Unix seconds. */
-  created: number
-}
-
-/** One chunk of a stream as JSON text. `tokens` counts what it delivers, `reasoning` the hidden or shown part of it. */
-export interface Chunk {
-  json: string
-  tokens: number
-  reasoning: number
-  /** Content chunks are what the switches `…_after` count. */
-  part: 'opening' | 'content' | 'closing'
-}
+import { placeholderJson, usageJson } from './openai-usage.ts'
+import { pieces, takeTurns } from './pieces.ts'
+import type { Chunk, Identity } from './protocol.ts'
+import type { TextAnswer } from './text-request.ts'
+import type { TrueUsage } from './usage.ts'
 
 const FINGERPRINT = '"service_tier":"default","system_fingerprint":"fp_fluxgate_sim"'
 
 /** The body of a non-streamed answer. `extra` is further members of the top object, as JSON text. */
-export function renderCompletion(answer: Answer, identity: Identity, extra = ''): string {
+export function renderCompletion(answer: TextAnswer, identity: Identity, extra = ''): string {
   let choices = renderChoice(answer, identity, 0)
   for (let index = 1; index < answer.choices.length; index += 1) choices += `,${renderChoice(answer, identity, index)}`
   const usage = answer.sim.usage === 'none' ? '' : `,"usage":${usageJson(answer.usage, answer.sim.usage)}`
@@ -34,7 +18,7 @@ export function renderCompletion(answer: Answer, identity: Identity, extra = '')
   )
 }
 
-function renderChoice(answer: Answer, identity: Identity, index: number): string {
+function renderChoice(answer: TextAnswer, identity: Identity, index: number): string {
   const choice = answer.choices[index]
   if (choice === undefined) return ''
   const content = choice.calls.length > 0 ? 'null' : JSON.stringify(choice.text)
@@ -55,8 +39,8 @@ function renderChoice(answer: Answer, identity: Identity, index: number): string
   )
 }
 
-/** The chunks of a streamed answer in order, without the `[DONE]` mark. Lazy: a long answer is never held whole. */
-export function* renderChunks(answer: Answer, identity: Identity): Generator<Chunk, void, undefined> {
+/** The chunks of a streamed answer in order, with the `[DONE]` mark. Lazy: a long answer is never held whole. */
+export function* renderChunks(answer: TextAnswer, identity: Identity): Generator<Chunk, void, undefined> {
   const { sim, choices } = answer
   const head =
     `{"id":"${identity.id}","object":"chat.completion.chunk","created":${identity.created},` +
@@ -65,19 +49,21 @@ export function* renderChunks(answer: Answer, identity: Identity): Generator<Chu
   const idle = answer.includeUsage ? ',"usage":null' : ''
   const tail = () => (sim.usage === 'every_chunk' ? `,"usage":${usageJson(running)}` : idle)
 
-  if (sim.empty_first === true) yield { json: `${head}]${tail()}}`, tokens: 0, reasoning: 0, part: 'opening' }
+  if (sim.empty_first === true) yield { data: `${head}]${tail()}}`, tokens: 0, reasoning: 0, part: 'opening' }
   for (const [index, choice] of choices.entries()) {
     const content = choice.calls.length > 0 ? 'null' : '""'
     const choiceJson = `{"index":${index},"delta":{"role":"assistant","content":${content},"refusal":null},"logprobs":null,"finish_reason":null}`
     const usage = sim.usage === 'placeholder' ? `,"usage":${placeholderJson(answer.usage)}` : tail()
-    yield { json: `${head}${choiceJson}]${usage}}`, tokens: 0, reasoning: 0, part: 'opening' }
+    yield { data: `${head}${choiceJson}]${usage}}`, tokens: 0, reasoning: 0, part: 'opening' }
   }
-  for (const delta of interleave(choices, identity, sim.chunk_tokens ?? 1)) {
+  for (const delta of takeTurns(
+    choices.map((choice, index) => choiceDeltas(choice, index, identity, sim.chunk_tokens ?? 1)),
+  )) {
     running.completion += delta.tokens
     running.reasoning += delta.reasoning
     const choiceJson = `{"index":${delta.index},"delta":${delta.json},"logprobs":null,"finish_reason":null}`
     const { tokens, reasoning } = delta
-    yield { json: `${head}${choiceJson}]${tail()}}`, tokens, reasoning, part: 'content' }
+    yield { data: `${head}${choiceJson}]${tail()}}`, tokens, reasoning, part: 'content' }
   }
   // An answer of nothing but hidden reasoning delivers it with its end.
   let restTokens = answer.usage.completion - running.completion
@@ -89,7 +75,7 @@ export function* renderChunks(answer: Answer, identity: Identity): Generator<Chu
     const withChoices = sim.usage === 'with_choices' && index === choices.length - 1
     const usage = withChoices ? `,"usage":${usageJson(answer.usage)}` : tail()
     yield {
-      json: `${head}${choiceJson}]${usage}}`,
+      data: `${head}${choiceJson}]${usage}}`,
       tokens: restTokens,
       reasoning: restReasoning,
       part: 'closing',
@@ -99,8 +85,9 @@ export function* renderChunks(answer: Answer, identity: Identity): Generator<Chu
   }
   if (answer.includeUsage && sim.usage !== 'none' && sim.usage !== 'with_choices') {
     const usage = usageJson(answer.usage, sim.usage)
-    yield { json: `${head}],"usage":${usage}}`, tokens: 0, reasoning: 0, part: 'closing' }
+    yield { data: `${head}],"usage":${usage}}`, tokens: 0, reasoning: 0, part: 'closing' }
   }
+  yield { data: '[DONE]', tokens: 0, reasoning: 0, part: 'mark' }
 }
 
 interface Delta {
@@ -108,30 +95,6 @@ interface Delta {
   json: string
   tokens: number
   reasoning: number
-}
-
-/** One piece of each choice in turn, as a provider does that writes several at once. */
-function* interleave(
-  choices: readonly Choice[],
-  identity: Identity,
-  chunkTokens: number,
-): Generator<Delta, void, undefined> {
-  const [only] = choices
-  if (choices.length === 1 && only !== undefined) {
-    yield* choiceDeltas(only, 0, identity, chunkTokens)
-    return
-  }
-  let running = choices.map((choice, index) => choiceDeltas(choice, index, identity, chunkTokens))
-  while (running.length > 0) {
-    const next: typeof running = []
-    for (const deltas of running) {
-      const step = deltas.next()
-      if (step.done === true) continue
-      yield step.value
-      next.push(deltas)
-    }
-    running = next
-  }
 }
 
 function* choiceDeltas(
@@ -161,20 +124,6 @@ function* choiceDeltas(
   }
 }
 
-/** A text in pieces of so many tokens, each as a JSON string. */
-function* pieces(text: string, chunkTokens: number): Generator<{ json: string; tokens: number }, void, undefined> {
-  // Most texts need no escaping; asking once is cheaper than encoding each piece.
-  const plain = JSON.stringify(text).length === text.length + 2
-  for (let start = 0; start < text.length; ) {
-    const end = pieceEnd(text, start, chunkTokens)
-    const piece = text.slice(start, end)
-    // Only the last piece can be short of its tokens.
-    const tokens = end < text.length || chunkTokens === 1 ? chunkTokens : countTokens(piece)
-    yield { json: plain ? `"${piece}"` : JSON.stringify(piece), tokens }
-    start = end
-  }
-}
-
 function callId(identity: Identity, choice: number, at: number): string {
-  return `call_${identity.id.slice('chatcmpl-'.length)}_${choice}_${at}`
+  return `call_${identity.serial}_${choice}_${at}`
 }
