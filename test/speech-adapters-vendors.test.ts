@@ -77,9 +77,12 @@ test('cosyvoice: a link to where nobody should go is not followed', async () => 
     assert.deepEqual({ class: fault.class, code: fault.code }, { class: 'provider', code })
   }
   dashscope.linkTo((path) => `${dashscope.store.url}${path}`)
-  dashscope.store.failNext({ kind: 'status', status: 302, headers: { location: `${trap.url}/secret` } })
-  const fault = await faultOf(speak('dashscope-cosyvoice', at.dashscope, { model: 'cosyvoice-v2' }))
-  assert.deepEqual({ class: fault.class, code: fault.code }, { class: 'provider', code: 'link_refused' })
+  for (const status of [302, 403, 206]) {
+    const headers = { location: `${trap.url}/secret`, 'content-type': 'audio/mpeg' }
+    dashscope.store.failNext({ kind: 'status', status, headers, body: 'not the audio' })
+    const fault = await faultOf(speak('dashscope-cosyvoice', at.dashscope, { model: 'cosyvoice-v2' }))
+    assert.deepEqual({ class: fault.class, code: fault.code }, { class: 'provider', code: 'link_refused' })
+  }
   assert.equal(trap.requests.length, 0)
   await trap.close()
 })
