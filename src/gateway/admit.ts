@@ -12,11 +12,12 @@ import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { RequestLabels } from '#wire/request-labels.ts'
 import type { TextRequest } from '#wire/text-request.ts'
-import type { Call, Exchange, Idempotency } from './call.ts'
+import type { Call, CallOrigin, Exchange, Idempotency, MeteredCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import { type HoldPlan, planHold } from './hold-plan.ts'
 import type { Interpreter } from './interpreter.ts'
-import type { Route } from './routes.ts'
+import type { CallRoute, Route } from './routes.ts'
+import type { CallTarget } from './target.ts'
 
 type ReserveOp = Parameters<Gateway['ledger']['reserve']>[0]
 
@@ -39,15 +40,40 @@ const VOID_CALLS_MAX = 16
  * idempotency_*, ledger_unavailable, overloaded.
  */
 export async function admit(gateway: Gateway, admission: Admission): Promise<Call | StoredOutcome> {
-  const { exchange, key, labels, request, interpreters, route, idempotency } = admission
+  const { exchange, request, interpreters, route } = admission
   const plan = priceHold(request, route)
+  const fingerprint = `${request.protocol}\n${request.text}`
+  const call = await holdCall(gateway, { ...admission, plan, stream: request.stream, fingerprint })
+  if ('body' in call) return call
+  return { ...call, exchange, request, interpreters, route, plan, promptCount: undefined }
+}
+
+/** What is held for a call, whatever it is about. */
+export interface HoldRequest<T extends CallTarget> {
+  exchange: CallOrigin
+  key: AuthenticatedKey
+  labels: RequestLabels
+  route: CallRoute<T>
+  idempotency: Idempotency | undefined
+  plan: Pick<HoldPlan, 'amount' | 'floor'>
+  stream: boolean
+  /** Text that is the same for the same request alone; used where the caller names the call. */
+  fingerprint: string
+}
+
+/** Holds funds, as admit() does. Throws AppError likewise, but for pricing_missing. */
+export async function holdCall<T extends CallTarget>(
+  gateway: Gateway,
+  request: HoldRequest<T>,
+): Promise<MeteredCall<T> | StoredOutcome> {
+  const { exchange, key, labels, route, idempotency, plan, stream, fingerprint } = request
   const context: CallContext = {
     account: key.account,
     projectId: key.projectId,
     keyId: key.keyId,
     ...labels,
     model: route.model,
-    stream: request.stream,
+    stream,
     ...(route.configVersion !== undefined && { configVersion: route.configVersion }),
     targets: route.targets.map((target) => target.priced),
   }
@@ -57,7 +83,7 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     amount: plan.amount,
     floor: plan.floor,
     // Salted with the caller's key, so that the stored hash of a short prompt cannot be guessed back.
-    bodyHash: idempotency === undefined ? NO_HASH : bodyHash(idempotency, request),
+    bodyHash: idempotency === undefined ? NO_HASH : bodyHash(idempotency, fingerprint),
     context: encodeContext(context),
   }
   const { requestId, result, stored } = await reserveOnce(gateway, hold, exchange, idempotency)
@@ -74,10 +100,7 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     exchange,
     attempt: exchange.id,
     key,
-    request,
-    interpreters,
     route,
-    plan,
     dispatch: gateway.dispatcher.plan(route),
     admittedAt: performance.now(),
     faults: [],
@@ -86,15 +109,14 @@ export async function admit(gateway: Gateway, admission: Admission): Promise<Cal
     firstByteAt: undefined,
     answeredAt: undefined,
     settled: false,
-    promptCount: undefined,
     idempotency,
   }
 }
 
 const NO_HASH = Buffer.alloc(0)
 
-function bodyHash({ key }: Idempotency, { protocol, text }: TextRequest): Buffer {
-  return hash('sha256', `${key}\n${protocol}\n${text}`, 'buffer')
+function bodyHash({ key }: Idempotency, fingerprint: string): Buffer {
+  return hash('sha256', `${key}\n${fingerprint}`, 'buffer')
 }
 
 /**
@@ -104,7 +126,7 @@ function bodyHash({ key }: Idempotency, { protocol, text }: TextRequest): Buffer
 async function reserveOnce(
   gateway: Gateway,
   hold: Omit<ReserveOp, 'requestId'>,
-  exchange: Exchange,
+  exchange: CallOrigin,
   idempotency: Idempotency | undefined,
 ): Promise<{ requestId: string; result: ReserveResult; stored?: StoredOutcome }> {
   if (idempotency === undefined)
@@ -156,7 +178,7 @@ async function reserve(gateway: Gateway, op: ReserveOp): Promise<ReserveResult> 
   }
 }
 
-function refusal(result: ReserveResult, plan: HoldPlan, requestId: string): AppError {
+function refusal(result: ReserveResult, plan: Pick<HoldPlan, 'floor'>, requestId: string): AppError {
   const receipt = { 'x-fluxgate-receipt': RECEIPT_ID_PREFIX + requestId }
   switch (result.status) {
     case 'insufficient':

@@ -19,20 +19,24 @@ import type { DispatchPlan } from './dispatch/candidates.ts'
 import type { Gateway } from './gateway.ts'
 import type { HoldPlan } from './hold-plan.ts'
 import type { Interpreter } from './interpreter.ts'
-import type { Route } from './routes.ts'
-import type { Target } from './target.ts'
+import type { CallRoute, Route } from './routes.ts'
+import type { CallTarget, Target } from './target.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
-/** One exchange with a client: what is known before anything is held. */
-export interface Exchange {
+/** What a call came from: a request, or a session. */
+export interface CallOrigin {
   /** 32 hex digits, unique per HTTP request. */
   id: string
-  res: ServerResponse
   startedAt: number
-  /** Headers of the client that pass to upstreams of its protocol. */
-  forwarded: Readonly<Record<string, string>>
   /** Members of the request that its upstreams are not told. */
   dropped: readonly string[]
+}
+
+/** One exchange with a client: what is known before anything is held. */
+export interface Exchange extends CallOrigin {
+  res: ServerResponse
+  /** Headers of the client that pass to upstreams of its protocol. */
+  forwarded: Readonly<Record<string, string>>
 }
 
 /** The caller's own name for a call: the same name and body is the same call. */
@@ -44,23 +48,20 @@ export interface Idempotency {
 
 /** One time that an upstream was asked. */
 interface Attempted {
-  target: Target
+  target: CallTarget
   startedAt: number
   /** Undefined while it runs. */
   ended: { result: string; at: number } | undefined
 }
 
-/** One admitted call: its hold, its attempts, its single settlement. */
-export interface Call extends AdmittedCall {
-  exchange: Exchange
+/** One admitted call, whatever it is about: its hold, its attempts, its single settlement. */
+export interface MeteredCall<T extends CallTarget = CallTarget> extends AdmittedCall {
+  exchange: CallOrigin
   attempt: string
   key: AuthenticatedKey
-  request: TextRequest
-  route: Route
-  plan: HoldPlan
-  interpreters: ReadonlyMap<Protocol, Interpreter>
+  route: CallRoute<T>
   /** Which target is next, and what became of those before. */
-  dispatch: DispatchPlan<Target>
+  dispatch: DispatchPlan<T>
   /** When the hold was committed: from here the chain of attempts is timed. */
   admittedAt: number
   faults: { target: number; fault: UpstreamFault }[]
@@ -72,24 +73,33 @@ export interface Call extends AdmittedCall {
   answeredAt: number | undefined
   settled: boolean
   idempotency: Idempotency | undefined
+}
+
+/** One admitted call for text. */
+export interface Call extends MeteredCall<Target> {
+  exchange: Exchange
+  request: TextRequest
+  route: Route
+  plan: HoldPlan
+  interpreters: ReadonlyMap<Protocol, Interpreter>
   /** The prompt's tokens, once somebody had to count them. */
   promptCount: TokenCount | undefined
 }
 
 /** Notes that `target` is asked now. */
-export function beginAttempt(call: Call, target: Target): void {
+export function beginAttempt(call: MeteredCall, target: CallTarget): void {
   call.dispatchedAt = performance.now()
   call.attempts.push({ target, startedAt: call.dispatchedAt, ended: undefined })
 }
 
 /** Notes what became of the attempt that runs; once. */
-export function endAttempt(call: Call, result: string): void {
+export function endAttempt(call: MeteredCall, result: string): void {
   const attempted = call.attempts.at(-1)
   if (attempted !== undefined) attempted.ended ??= { result, at: performance.now() }
 }
 
 /** The attempts as the receipt lists them. */
-function attemptList(call: Call): AttemptRecord[] {
+function attemptList(call: MeteredCall): AttemptRecord[] {
   return call.attempts.map(({ target, startedAt, ended }) => {
     const { provider, model, upstream, protocol } = target.priced
     return {
@@ -113,7 +123,7 @@ export function interpreterOf(call: Call, target: Target): Interpreter {
 /** Adds what is missing between the hold and `nanos`, as far as the wallet grants it, and records what has accrued. */
 export async function extendHold(
   gateway: Gateway,
-  call: Call,
+  call: MeteredCall,
   extension: { nanos: bigint; accrued: bigint; accruedUsage: string },
 ): Promise<'held' | 'lost'> {
   const missing = extension.nanos - call.held
@@ -136,7 +146,7 @@ export async function extendHold(
  */
 export async function settleCall(
   gateway: Gateway,
-  call: Call,
+  call: MeteredCall,
   ending: Omit<CallEnd, 'attempts' | 'attemptList'>,
 ): Promise<SettleResult> {
   if (call.settled) throw new Error('a call is settled once')
@@ -162,7 +172,7 @@ export async function settleCall(
 /** One wide line and the counters, once per call. No content, no secrets. */
 function record(
   gateway: Gateway,
-  call: Call,
+  call: MeteredCall,
   end: CallEnd,
   settled: { charged: bigint; absorbed: bigint; inputTokens: number; outputTokens: number; status: string },
 ): void {
@@ -211,7 +221,7 @@ function record(
 }
 
 /** Names of the call that every answer carries, also a failed one. */
-export function callHeaders(call: Call): Record<string, string> {
+export function callHeaders(call: MeteredCall): Record<string, string> {
   return {
     ...exchangeHeaders(call.exchange),
     'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
@@ -226,6 +236,6 @@ function headerText(text: string): string {
   return /^[\x21-\x7e]*$/.test(text) ? text : encodeURI(text.toWellFormed())
 }
 
-export function exchangeHeaders(exchange: Exchange): Record<string, string> {
+export function exchangeHeaders(exchange: Pick<CallOrigin, 'id'>): Record<string, string> {
   return { 'x-request-id': `req_${exchange.id}` }
 }

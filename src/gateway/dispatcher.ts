@@ -2,8 +2,8 @@ import { AppError } from '#src/errors.ts'
 import { createPlan, type DispatchPlan } from './dispatch/candidates.ts'
 import { createHealth } from './dispatch/health.ts'
 import { createInflight } from './dispatch/inflight.ts'
-import type { Route } from './routes.ts'
-import type { Target } from './target.ts'
+import type { CallRoute } from './routes.ts'
+import type { CallTarget } from './target.ts'
 
 /** First cooldown of a target that failed; it doubles with every further failure. */
 const COOLDOWN_MS = 2_000
@@ -27,12 +27,12 @@ export function createDispatcher() {
     inflight,
 
     /** The order of attempts of one call. */
-    plan({ targets, groups }: Pick<Route, 'targets' | 'groups'>): DispatchPlan<Target> {
+    plan<T extends CallTarget>({ targets, groups }: Pick<CallRoute<T>, 'targets' | 'groups'>): DispatchPlan<T> {
       return createPlan({ candidates: targets, groups, health, inflight })
     },
 
     /** Takes one of the model's places until the returned function is called. Throws AppError overloaded. */
-    enterModel({ model, maxConcurrency }: Pick<Route, 'model' | 'maxConcurrency'>): () => void {
+    enterModel({ model, maxConcurrency }: Pick<CallRoute, 'model' | 'maxConcurrency'>): () => void {
       if (maxConcurrency === undefined) return nothing
       if (!models.tryEnter(model, maxConcurrency))
         throw new AppError('overloaded', {

@@ -1,7 +1,7 @@
 import type { SettleResult } from '#domain/ledger.ts'
 import type { CallEnd } from '#domain/settlement.ts'
 import { AppError } from '#src/errors.ts'
-import { type Call, callHeaders, settleCall } from './call.ts'
+import { callHeaders, type MeteredCall, settleCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import { errorOfFaults } from './upstream-fault.ts'
 
@@ -14,7 +14,7 @@ export type Ending = Omit<CallEnd, 'attempts' | 'attemptList'>
 /** Settles and waits for the commit, but not for ever. Undefined: the settlement goes on and the answer must say so. */
 export async function settleInTime(
   gateway: Gateway,
-  call: Call,
+  call: MeteredCall,
   end: Ending,
   waitMs = gateway.timeouts.settleWaitMs,
 ): Promise<SettleResult | undefined> {
@@ -38,7 +38,12 @@ export async function settleInTime(
  * Ends a call of which nothing was delivered: a void receipt, no charge. Returns the error for the client. The receipt
  * says `reason`; by default the last fault, or the code of the error.
  */
-export async function voidCall(gateway: Gateway, call: Call, error?: AppError, reason?: string): Promise<AppError> {
+export async function voidCall(
+  gateway: Gateway,
+  call: MeteredCall,
+  error?: AppError,
+  reason?: string,
+): Promise<AppError> {
   const reported = error ?? errorOfCall(call)
   const last = call.faults.at(-1)
   await settleInTime(
@@ -57,7 +62,7 @@ export async function voidCall(gateway: Gateway, call: Call, error?: AppError, r
 }
 
 /** What the client is told when nobody served it. */
-function errorOfCall(call: Call): AppError {
+function errorOfCall(call: MeteredCall): AppError {
   const { reason, retryAfterMs } = call.dispatch.exhausted()
   if (call.faults.length > 0 || reason !== 'saturated') return errorOfFaults(call.faults.map(({ fault }) => fault))
   return new AppError('overloaded', {
@@ -67,7 +72,7 @@ function errorOfCall(call: Call): AppError {
 }
 
 /** The same error, with the names of the call in its headers. */
-export function withCallHeaders(call: Call, error: AppError): AppError {
+export function withCallHeaders(call: MeteredCall, error: AppError): AppError {
   return new AppError(error.code, {
     message: error.message,
     status: error.status,
@@ -81,7 +86,7 @@ export function withCallHeaders(call: Call, error: AppError): AppError {
 }
 
 /** How far a failed call got, without a word about where. */
-function triedDetails({ attempts, faults }: Call): Record<string, unknown> {
+function triedDetails({ attempts, faults }: MeteredCall): Record<string, unknown> {
   return {
     triedKeys: new Set(attempts.map(({ target }) => target.credentialId)).size,
     triedUpstreams: new Set(attempts.map(({ target }) => target.targetId)).size,

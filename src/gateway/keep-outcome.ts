@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { StoredOutcome } from '#domain/stored-outcomes.ts'
-import { type Call, type Exchange, exchangeHeaders } from './call.ts'
+import { type Exchange, exchangeHeaders, type MeteredCall } from './call.ts'
 import { endResponse } from './client-stream.ts'
 import type { Gateway } from './gateway.ts'
 
@@ -8,7 +8,7 @@ import type { Gateway } from './gateway.ts'
 const KEPT_BYTES_MAX = 1024 * 1024
 
 /** Collects what a stream writes, as long as it may be kept. */
-export function createRecorder(call: Call) {
+export function createRecorder(call: Pick<MeteredCall, 'idempotency'>) {
   let pieces: Buffer[] | undefined = call.idempotency === undefined ? undefined : []
   let bytes = 0
   return {
@@ -26,7 +26,7 @@ export function createRecorder(call: Call) {
 }
 
 /** Keeps a settled answer for the same request. That it could not be kept changes nothing for this one. */
-export async function keepOutcome(gateway: Gateway, call: Call, outcome: StoredOutcome): Promise<void> {
+export async function keepOutcome(gateway: Gateway, call: MeteredCall, outcome: StoredOutcome): Promise<void> {
   if (call.idempotency === undefined || outcome.body.length > KEPT_BYTES_MAX) return
   try {
     await gateway.outcomes.save(call.requestId, call.idempotency.secret, outcome)

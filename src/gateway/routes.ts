@@ -6,25 +6,29 @@ import { nearNames } from '#lib/near-names.ts'
 import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { CandidateGroup } from './dispatch/candidate.ts'
-import type { Target } from './target.ts'
+import type { CallTarget, Target } from './target.ts'
 import { type Authenticator, createTargets, type Provider } from './targets.ts'
 
-/** What a model name stands for, asked in one protocol: its targets, group by group. */
-export interface Route {
+/** What a model name stands for: its targets, group by group. */
+export interface CallRoute<T extends CallTarget = CallTarget> {
   model: string
   /** What metrics call it: a name of the router config or the price book, so that clients cannot make up any number. */
   label: string
   /** Version of the router config; undefined for models of the environment. */
   configVersion: number | undefined
-  targets: readonly [Target, ...Target[]]
+  targets: readonly [T, ...T[]]
   groups: readonly CandidateGroup[]
   timeouts: RouteTimeouts
+  /** Calls at once, of this process. */
+  maxConcurrency: number | undefined
+}
+
+/** The same for text, asked in one protocol. */
+export interface Route extends CallRoute<Target> {
   /** A second attempt after this long without a first byte. */
   hedgeAfterMs: number | undefined
   /** The most that one answer may hold, whatever was asked for. */
   maxTokens: number | undefined
-  /** Calls at once, of this process. */
-  maxConcurrency: number | undefined
 }
 
 export interface RouteTimeouts {

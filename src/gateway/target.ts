@@ -10,10 +10,16 @@ export interface TargetCredential {
   use<T>(read: (key: string) => T): T
 }
 
-/** One upstream under one credential that could serve a call: where to send it, what it may cost, how far it may go. */
-export interface Target extends Candidate {
+/** One upstream under one credential that could serve a call, whatever the call is about. */
+export interface CallTarget extends Candidate {
   priced: PricedTarget
   credential: TargetCredential | undefined
+  /** Of one attempt, to its first byte. */
+  firstByteMs: number | undefined
+}
+
+/** One that answers with text: where to send it, what it may cost, how far it may go. */
+export interface Target extends CallTarget {
   /** What it is spoken to in. */
   protocol: Protocol
   origin: string
@@ -35,12 +41,10 @@ export interface Target extends Candidate {
   maxTokensMember: 'max_completion_tokens' | 'max_tokens'
   /** Cleared when the upstream refuses `stream_options`; its usage is then counted here. */
   streamOptions: boolean
-  /** Of one attempt, to its first byte. */
-  firstByteMs: number | undefined
 }
 
 /** What the target is sent as its credential: ours, and for no client to see. Undefined where there is none. */
-export function withCredential<T>(target: Target | undefined, read: (key: string | undefined) => T): T {
+export function withCredential<T>(target: CallTarget | undefined, read: (key: string | undefined) => T): T {
   const { credential } = target ?? {}
   if (credential === undefined) return read(undefined)
   return credential.use(read)

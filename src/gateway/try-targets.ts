@@ -1,16 +1,16 @@
-import { type Call, endAttempt } from './call.ts'
+import { endAttempt, type MeteredCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
-import type { Target } from './target.ts'
+import type { CallTarget } from './target.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
 /**
  * Tries the targets of a call until one has served it, and remembers what became of each. `attempt` resolves to `ended`
  * when the call is over, or to the fault that leaves the client unserved. False: nobody else is asked.
  */
-export async function tryTargets(
+export async function tryTargets<T extends CallTarget>(
   gateway: Gateway,
-  call: Call,
-  attempt: (index: number, target: Target) => Promise<UpstreamFault | 'ended'>,
+  call: MeteredCall<T>,
+  attempt: (index: number, target: T) => Promise<UpstreamFault | 'ended'>,
 ): Promise<boolean> {
   const { dispatch, route } = call
   for (let target = dispatch.next(); target !== undefined; target = dispatch.next()) {
@@ -27,7 +27,7 @@ export async function tryTargets(
 }
 
 /** An upstream failed: its health, the receipt and the metrics learn of it. */
-export function noteFault(gateway: Gateway, call: Call, index: number, fault: UpstreamFault): void {
+export function noteFault(gateway: Gateway, call: MeteredCall, index: number, fault: UpstreamFault): void {
   const target = call.route.targets[index]
   endAttempt(call, fault.code)
   call.faults.push({ target: index, fault })
@@ -36,13 +36,13 @@ export function noteFault(gateway: Gateway, call: Call, index: number, fault: Up
   gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
 }
 
-function isChainOver(call: Call): boolean {
+function isChainOver(call: MeteredCall): boolean {
   const { chainMs } = call.route.timeouts
   return chainMs !== undefined && performance.now() - call.admittedAt >= chainMs
 }
 
 /** How long this attempt may take to its first byte: as its upstream says, but no longer than the chain has left. */
-export function firstByteMs(call: Call, target: Target, otherwise: number): number {
+export function firstByteMs(call: MeteredCall, target: CallTarget, otherwise: number): number {
   const { chainMs } = call.route.timeouts
   const own = target.firstByteMs ?? otherwise
   if (chainMs === undefined) return own

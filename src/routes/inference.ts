@@ -42,7 +42,7 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
       asked === undefined
         ? shape.list(listed, deps.modelsCreatedAt)
         : shape.one(findModel(listed, decodeName(asked)), deps.modelsCreatedAt)
-    sendJson(res, 200, exchangeHeaders({ ...exchange, res }), body)
+    sendJson(res, 200, exchangeHeaders(exchange), body)
   }
 
   /** One that is served but not listed, of a provider with one price for all, counts too. Throws, with near names. */
