@@ -217,6 +217,12 @@ for (const [name, event] of [
     assert.throws(() => decode([created, event]), WireError)
   })
 
+test('a call does not wait for a text that is never said to be over', () => {
+  const said = { type: 'response.output_text.delta', output_index: 0, content_index: 0, delta: 'one' }
+  const want: AnswerEvent[] = [first, text, delta('one'), call('a', 'f'), delta('{')]
+  assert.deepEqual(decode([created, said, added(1, fn('a')), args(1, '{')]), want)
+})
+
 test('what waits for an earlier call is bounded', () => {
   const long = args(1, 'x'.repeat(1_000_000))
   assert.throws(() => decode([added(0, fn('a')), added(1, fn('b')), long, long, long, long, long]), WireError)

@@ -196,7 +196,7 @@ test('an error ends in a failed response, which the client can read', async () =
 })
 
 test('an error before any content announces the response first', async () => {
-  for (const before of [[], [start, text]]) {
+  for (const before of [[], [start, text], [start, text, delta('')]]) {
     const { encoder } = encode(before)
     const frames = encoder.error(words)
     assert.deepEqual(

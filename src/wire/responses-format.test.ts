@@ -230,6 +230,14 @@ test('a call that is cut is told of, but not as one that is ready to run', () =>
   assert.deepEqual([call.status, call.arguments, call.call_id], ['incomplete', '{"city":"Köln"', 'call_Vy1'])
 })
 
+test('an item that begins between two deltas of another loses nothing', () => {
+  const frames = framesOf('responses-text')
+  const added = { type: 'response.output_item.added', output_index: 1, item: { type: 'message', id: 'b', content: [] } }
+  const { format } = summary([...frames.slice(0, 6), Buffer.from(frameOf(added)), ...frames.slice(6, 8)])
+  const output = eventsOf(format.cut(end)).at(-1).response.output
+  assert.equal(output[0].content[0].text, 'Grüße, "Welt"!\n日本 🚀')
+})
+
 test('of an output that is too long nothing is told again', () => {
   const { format } = summary(framesOf('responses-text').slice(0, 5))
   const long = frameOf({
@@ -240,6 +248,10 @@ test('of an output that is too long nothing is told again', () => {
     delta: 'x'.repeat(300_000),
   })
   for (let n = 0; n < 4; n += 1) inspect(format, long)
+  inspect(
+    format,
+    frameOf({ type: 'response.output_item.done', output_index: 1, item: { type: 'message', content: [] } }),
+  )
   const events = eventsOf(format.cut(end))
   assert.equal(events.length, 1)
   assert.deepEqual(events[0]?.response.output, [])

@@ -43,13 +43,11 @@ const targets: Readonly<Record<string, { list?: 'content' | 'summary'; type: str
 export function createOutputTracker(charsMax: number) {
   const items = new Map<number, Item>()
   let chars = 0
-  let lost = false
   let last: Growing | undefined
 
   function grow(by: number): boolean {
     chars += by
     if (chars <= charsMax) return true
-    lost = true
     items.clear()
     last = undefined
     return false
@@ -68,7 +66,7 @@ export function createOutputTracker(charsMax: number) {
     /** Takes in one event of `size` characters. */
     apply(event: JsonObject, size: number): void {
       last = undefined
-      if (lost || typeof event.output_index !== 'number') return
+      if (typeof event.output_index !== 'number') return
       const known = items.get(event.output_index)
       if (event.type === 'response.output_item.added' || event.type === 'response.output_item.done') {
         if (!isObject(event.item) || !grow(size)) return
@@ -78,7 +76,7 @@ export function createOutputTracker(charsMax: number) {
         return
       }
       const target = targets[String(event.type)]
-      if (target === undefined || known === undefined || known.done || typeof event.delta !== 'string') return
+      if (target === undefined || known === undefined || typeof event.delta !== 'string') return
       const index = event.content_index ?? event.summary_index
       const at = typeof index === 'number' ? index : 0
       const key = `${target.list ?? ''}${at}`

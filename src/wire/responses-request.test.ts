@@ -192,6 +192,8 @@ test('the prompt is counted wherever it stands', async () => {
     assert(tokens > least, JSON.stringify(body))
     assert.equal(exact, true)
   }
+  const summary = (text: string) => count({ input: [{ type: 'reasoning', summary: [{ type: 'summary_text', text }] }] })
+  assert.equal(summary('one two three').tokens, summary('one').tokens + 2)
   assert.equal(count({ input: [user, { type: 'reasoning', encrypted_content: 'A'.repeat(4_000) }] }).exact, false)
 })
 

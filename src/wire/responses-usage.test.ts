@@ -76,6 +76,7 @@ test('what is encoded is decoded to the same totals', () => {
       assert.equal(promptTokens(result.usage), promptTokens(before))
       assert.equal(completionTokens(result.usage), completionTokens(before))
       assert.equal(result.usage.cache_read ?? 0, before.cache_read)
+      assert.equal(result.usage.cache_write_5m ?? 0, before.cache_write_5m + before.cache_write_1h)
       assert.equal(result.usage.reasoning ?? 0, before.reasoning)
     }),
     { seed: 20261122, numRuns: 200 },
