@@ -59,6 +59,7 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
   const { format, translator } = options
   // The frames of one read that pass on are written together.
   let passing: Buffer[] = []
+  let stretch: { buffer: Buffer; start: number; end: number } | undefined
 
   const splitter = createFrameSplitter(options.frameBytesMax, onFrame)
 
@@ -95,6 +96,7 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
   }
 
   function flush(): void {
+    close()
     if (passing.length === 0) return
     const bytes = early.length === 0 && passing.length === 1 ? passing[0] : Buffer.concat([...early, ...passing])
     passing = []
@@ -104,16 +106,20 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
     options.onFrames(bytes)
   }
 
-  /** Frames that stand next to each other are passed on as one piece of the buffer they came in. */
+  /** Frames that stand next to each other in one read are passed on as one piece of it. */
   function pass(buffer: Buffer, start: number, end: number): void {
-    const last = passing.at(-1)
-    if (
-      last !== undefined &&
-      last.buffer === buffer.buffer &&
-      last.byteOffset + last.length === buffer.byteOffset + start
-    )
-      passing[passing.length - 1] = buffer.subarray(start - last.length, end)
-    else passing.push(buffer.subarray(start, end))
+    if (stretch?.buffer === buffer && stretch.end === start) {
+      stretch.end = end
+      return
+    }
+    close()
+    stretch = { buffer, start, end }
+  }
+
+  function close(): void {
+    if (stretch === undefined) return
+    passing.push(stretch.buffer.subarray(stretch.start, stretch.end))
+    stretch = undefined
   }
 
   function onFrame(buffer: Buffer, start: number, end: number): void {

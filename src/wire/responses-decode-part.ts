@@ -1,5 +1,5 @@
 import { parseDataUrl } from './data-urls.ts'
-import { asText, isAbsent, isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
+import { asText, isAbsent, isObject, type JsonObject, nameOf, objectsOf, textAt } from './json-values.ts'
 import type { Lose } from './losses.ts'
 import type { Part } from './neutral.ts'
 import { openReasoning } from './reasoning-seal.ts'
@@ -46,7 +46,7 @@ function decodePart(part: unknown, path: string, lose: Lose): Part[] {
       break
     }
   }
-  if (part.file_id === undefined) lose(path, `parts of type ${String(part.type).slice(0, 64)} are not carried`, true)
+  if (part.file_id === undefined) lose(path, `parts of type ${nameOf(part.type)} are not carried`, true)
   else lose(path, 'files that lie at a provider are not carried', true)
   return []
 }

@@ -1,4 +1,4 @@
-import { asNumber, asText, isAbsent, isObject, type JsonObject, textAt } from './json-values.ts'
+import { asNumber, asText, isAbsent, isObject, type JsonObject, nameOf, textAt } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
 import type { Effort, Loss, Message, NeutralRequest, Part, Tool, ToolChoice } from './neutral.ts'
 import { decodeContent, decodeReasoning } from './responses-decode-part.ts'
@@ -44,7 +44,7 @@ export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
     if (!known.has(name) && !isAbsent(value) && value !== 'disabled')
       lose(name, `${name.slice(0, 64)} has no counterpart`)
   for (const each of Array.isArray(body.include) ? body.include : [])
-    if (each !== 'reasoning.encrypted_content') lose('include', `${String(each).slice(0, 64)} has no counterpart`)
+    if (each !== 'reasoning.encrypted_content') lose('include', `${nameOf(each)} has no counterpart`)
   return { request, losses }
 }
 
@@ -108,7 +108,7 @@ function decodeInput(body: JsonObject, lose: Lose): { system: Part[]; messages: 
         break
       }
       default:
-        lose(path, `items of type ${String(item.type).slice(0, 64)} are not carried`, true)
+        lose(path, `items of type ${nameOf(item.type)} are not carried`, true)
     }
   }
   return { system, messages }
@@ -120,7 +120,7 @@ function decodeTools(tools: unknown, path: string, lose: Lose): Tool[] {
     const at = `${path}[${index}]`
     const name = isObject(tool) && tool.type === 'function' ? asText(tool.name) : undefined
     if (!isObject(tool) || name === undefined) {
-      const type = isObject(tool) ? `tools of type ${String(tool.type).slice(0, 64)} are not carried` : 'is no tool'
+      const type = isObject(tool) ? `tools of type ${nameOf(tool.type)} are not carried` : 'is no tool'
       lose(at, type, true)
       continue
     }

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject, rawJsonText, textAt } from './json-values.ts'
+import { isObject, type JsonObject, nameOf, rawJsonText, textAt } from './json-values.ts'
 import { decodeRawText } from './openai-chunk.ts'
 
 /** What ends a response before its time: events that close its open items, and its items as far as they have come. */
@@ -75,7 +75,7 @@ export function createOutputTracker(charsMax: number) {
         items.set(event.output_index, { value: event.item, done, texts: new Map() })
         return
       }
-      const target = targets[String(event.type)]
+      const target = targets[nameOf(event.type)]
       if (target === undefined || known === undefined || typeof event.delta !== 'string') return
       const index = event.content_index ?? event.summary_index
       const at = typeof index === 'number' ? index : 0
