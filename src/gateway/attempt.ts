@@ -1,7 +1,6 @@
 import type { UpstreamExchange, UpstreamHandler, UpstreamHttp } from '#adapters/upstream-http.ts'
-import { AppError } from '#src/errors.ts'
 import { type Target, withCredential } from './target.ts'
-import { faultOfStatus, type UpstreamFault } from './upstream-fault.ts'
+import { faultOfCredential, faultOfStatus, type UpstreamFault } from './upstream-fault.ts'
 import type { UpstreamCall } from './upstream-request.ts'
 
 export interface AttemptTimeouts {
@@ -71,20 +70,6 @@ export function startAttempt(
     if (paused) exchange.pause()
   }
 
-  /** A key that cannot be opened or exchanged is no fault of the call: another one may serve. */
-  function unauthorized(cause: unknown): void {
-    if (cause instanceof AppError && cause.code === 'decrypt_failed')
-      fault({ class: 'credential', code: cause.code, cause })
-    else if (cause instanceof Error && 'fault' in cause && cause.fault === 'provider')
-      fault({
-        class: 'provider',
-        code: 'token_unavailable',
-        timedOut: 'timedOut' in cause && cause.timedOut === true,
-        cause,
-      })
-    else fault({ class: 'credential', code: 'credential_unusable', cause })
-  }
-
   const handler: UpstreamHandler = {
     onHeaders(received, receivedHeaders) {
       if (over) return
@@ -122,10 +107,10 @@ export function startAttempt(
 
   try {
     const authorization = target.authorize(request.body)
-    if (authorization instanceof Promise) authorization.then(start, unauthorized)
+    if (authorization instanceof Promise) authorization.then(start, (error) => fault(faultOfCredential(error)))
     else start(authorization)
   } catch (error) {
-    queueMicrotask(() => unauthorized(error))
+    queueMicrotask(() => fault(faultOfCredential(error)))
   }
 
   function statusFault(): UpstreamFault {

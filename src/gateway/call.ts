@@ -47,11 +47,13 @@ export interface Idempotency {
 }
 
 /** One time that an upstream was asked. */
-interface Attempted {
+export interface Attempted {
   target: CallTarget
   startedAt: number
   /** Undefined while it runs. */
   ended: { result: string; at: number } | undefined
+  /** What it cost the operator and is no part of the call's price, in nano-dollars. */
+  costNanos?: bigint
 }
 
 /** One admitted call, whatever it is about: its hold, its attempts, its single settlement. */
@@ -87,20 +89,21 @@ export interface Call extends MeteredCall<Target> {
 }
 
 /** Notes that `target` is asked now. */
-export function beginAttempt(call: MeteredCall, target: CallTarget): void {
+export function beginAttempt(call: MeteredCall, target: CallTarget): Attempted {
   call.dispatchedAt = performance.now()
-  call.attempts.push({ target, startedAt: call.dispatchedAt, ended: undefined })
+  const attempted: Attempted = { target, startedAt: call.dispatchedAt, ended: undefined }
+  call.attempts.push(attempted)
+  return attempted
 }
 
-/** Notes what became of the attempt that runs; once. */
-export function endAttempt(call: MeteredCall, result: string): void {
-  const attempted = call.attempts.at(-1)
+/** Notes what became of an attempt, by default of the last one; once. */
+export function endAttempt(call: MeteredCall, result: string, attempted = call.attempts.at(-1)): void {
   if (attempted !== undefined) attempted.ended ??= { result, at: performance.now() }
 }
 
 /** The attempts as the receipt lists them. */
 function attemptList(call: MeteredCall): AttemptRecord[] {
-  return call.attempts.map(({ target, startedAt, ended }) => {
+  return call.attempts.map(({ target, startedAt, ended, costNanos }) => {
     const { provider, model, upstream, protocol } = target.priced
     return {
       provider,
@@ -110,6 +113,7 @@ function attemptList(call: MeteredCall): AttemptRecord[] {
       ...(protocol !== undefined && { protocol }),
       result: ended?.result ?? 'ok',
       ms: Math.round((ended?.at ?? performance.now()) - startedAt),
+      ...(costNanos !== undefined && { costNanos }),
     }
   })
 }
@@ -232,7 +236,7 @@ export function callHeaders(call: MeteredCall): Record<string, string> {
 }
 
 /** A name may hold any character, a header only visible ASCII: the rest is percent-encoded. */
-function headerText(text: string): string {
+export function headerText(text: string): string {
   return /^[\x21-\x7e]*$/.test(text) ? text : encodeURI(text.toWellFormed())
 }
 

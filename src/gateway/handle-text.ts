@@ -1,16 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
-import { parseLabels, type RequestLabels } from '#wire/request-labels.ts'
 import { admit } from './admit.ts'
-import { authenticate, presentedKey } from './authenticate.ts'
-import type { Call, Exchange, Idempotency } from './call.ts'
+import { authenticate } from './authenticate.ts'
+import type { Call, Exchange } from './call.ts'
 import { voidCall } from './finish-call.ts'
 import { forwardedHeaders } from './forwarded-headers.ts'
 import type { Gateway } from './gateway.ts'
 import { interpret, isStrict } from './interpret.ts'
 import { replayOutcome } from './keep-outcome.ts'
 import { readBody } from './read-body.ts'
+import { readIdempotency, readLabels } from './read-call-headers.ts'
 import { readTextRequest } from './read-text-request.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
@@ -88,22 +88,4 @@ async function settled(gateway: Gateway, call: Call, relaying: Promise<void>): P
     if (!call.settled) await voidCall(gateway, call, new AppError('internal', { cause: error }))
     throw error
   }
-}
-
-function readLabels(req: IncomingMessage): RequestLabels {
-  const labels = parseLabels(req.headers)
-  if ('header' in labels)
-    throw new AppError('label_invalid', {
-      message: `The header ${labels.header} ${labels.message}.`,
-      param: labels.header,
-    })
-  return labels
-}
-
-function readIdempotency(req: IncomingMessage): Idempotency | undefined {
-  const key = req.headers['idempotency-key']
-  if (key === undefined) return undefined
-  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key))
-    throw new AppError('idempotency_key_invalid', { param: 'Idempotency-Key' })
-  return { key, secret: `${presentedKey(req.headers) ?? ''}\n${key}` }
 }

@@ -2,10 +2,11 @@ import { unpricedKinds } from '#billing/price.ts'
 import type { Credentials } from '#domain/credentials.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import type { RoutedModel, RouterSnapshot, Surface } from '#domain/router/snapshot.ts'
-import { nearNames } from '#lib/near-names.ts'
 import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { CandidateGroup } from './dispatch/candidate.ts'
+import { createRouteCache } from './route-cache.ts'
+import { atLeastOne, pricingMissing, unknownModel } from './route-errors.ts'
 import type { CallTarget, Target } from './target.ts'
 import { type Authenticator, createTargets, type Provider } from './targets.ts'
 
@@ -52,9 +53,6 @@ export interface RoutesDeps {
   timeouts: RouteTimeouts
 }
 
-const ROUTES_MAX = 10_000
-/** Names that an error about an unknown one tells. */
-const LISTED_MAX = 200
 const ORDERED: CandidateGroup = { strategy: 'ordered' }
 const surfaceOf: Record<Protocol, Surface> = {
   chat: 'llm',
@@ -77,22 +75,10 @@ export function createRoutes(deps: RoutesDeps) {
     .models()
     .filter((entry) => entry.active && providers.has(entry.provider) && !entry.model.includes('*'))
   const catalogued = new Set(priceBook.models().map((entry) => entry.provider))
-  let routes = new Map<string, Route>()
-  let compiledFor: RouterSnapshot | undefined
+  const kept = createRouteCache<Route>(deps.snapshot)
 
   function resolve(model: string, protocol: Protocol): Route {
-    const snapshot = deps.snapshot()
-    if (snapshot !== compiledFor) {
-      routes = new Map()
-      compiledFor = snapshot
-    }
-    const name = `${protocol} ${model}`
-    const known = routes.get(name)
-    if (known !== undefined) return known
-    const route = compile(snapshot, model, protocol)
-    // Names come from clients, so only as many are kept as there could honestly be.
-    if (routes.size < ROUTES_MAX) routes.set(name, route)
-    return route
+    return kept(`${protocol} ${model}`, (snapshot) => compile(snapshot, model, protocol))
   }
 
   function compile(snapshot: RouterSnapshot, asked: string, protocol: Protocol): Route {
@@ -133,17 +119,14 @@ export function createRoutes(deps: RoutesDeps) {
   function fromEnvironment(model: string, protocol: Protocol, surface: Surface): Route {
     const slash = model.indexOf('/')
     const provider = providers.get(model.slice(0, slash))
-    if (slash < 1 || provider === undefined) throw unknownModel(model, surface)
+    if (slash < 1 || provider === undefined) throw unknownModel(model, listed(surface))
     const name = model.slice(slash + 1)
     const entry = priceBook.find(provider.name, name)
     // Where the book knows a provider's models, one that it does not know is a slip; elsewhere only its price is unknown.
-    if (entry === undefined && catalogued.has(provider.name)) throw unknownModel(model, surface)
+    if (entry === undefined && catalogued.has(provider.name)) throw unknownModel(model, listed(surface))
     const kinds = surface === 'embedding' ? (['input'] as const) : (['input', 'output'] as const)
     if (entry === undefined || unpricedKinds(entry.price.lines, kinds).length > 0)
-      throw new AppError('pricing_missing', {
-        message: `The model ${quote(model)} has no price in the price book, so it cannot be charged.`,
-        param: 'model',
-      })
+      throw pricingMissing(model, ' in the price book')
     const target = makeTargets.fromEnvironment(provider, name, entry, protocol)
     return {
       model,
@@ -160,16 +143,6 @@ export function createRoutes(deps: RoutesDeps) {
       maxTokens: undefined,
       maxConcurrency: undefined,
     }
-  }
-
-  function unknownModel(model: string, surface: Surface): AppError {
-    const near = nearNames(model, listed(surface))
-    const hint = near.length > 0 ? ` Did you mean ${near.map(quote).join(', ')}?` : ' GET /v1/models lists the models.'
-    return new AppError('model_not_found', {
-      message: `No model is named ${quote(model)}.${hint}`,
-      param: 'model',
-      publicDetails: { requested: model.slice(0, 255), available: listed(surface).slice(0, LISTED_MAX) },
-    })
   }
 
   function listed(surface: Surface): string[] {
@@ -207,27 +180,4 @@ export interface ListedModel {
   id: string
   surface: Surface
   ownedBy: string
-}
-
-/** Why a configured upstream cannot serve. */
-export type Exclusion = 'pricing_missing' | 'decrypt_failed' | 'protocol_unsupported'
-
-/** The reason that most concerns the caller is told: money first, then what nobody can open, then what nobody speaks. */
-function atLeastOne(targets: Target[], model: string, excluded: readonly Exclusion[]): [Target, ...Target[]] {
-  const [first, ...rest] = targets
-  if (first !== undefined) return [first, ...rest]
-  if (excluded.includes('decrypt_failed')) throw new AppError('decrypt_failed', { publicDetails: { modelName: model } })
-  if (excluded.includes('pricing_missing'))
-    throw new AppError('pricing_missing', {
-      message: `The model ${quote(model)} has no price, so it cannot be charged.`,
-      param: 'model',
-    })
-  throw new AppError('protocol_unsupported', {
-    message: `The model ${quote(model)} is not served on this route.`,
-    param: 'model',
-  })
-}
-
-function quote(name: string): string {
-  return `'${name.length > 100 ? `${name.slice(0, 100)}…` : name}'`
 }

@@ -18,7 +18,7 @@ import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
 import type { Secret } from '#lib/secret.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import { canTranslate } from './interpreter.ts'
-import type { Exclusion } from './routes.ts'
+import type { Exclusion } from './route-errors.ts'
 import type { Target, TargetCredential } from './target.ts'
 
 /** One company's API under one credential, as the environment configures it. */

@@ -43,6 +43,17 @@ export function faultOfStatus(
   }
 }
 
+/** Of a key that cannot be opened or exchanged: no fault of the call, since another key may serve. */
+export function faultOfCredential(cause: unknown): UpstreamFault {
+  if (cause instanceof AppError && cause.code === 'decrypt_failed')
+    return { class: 'credential', code: cause.code, cause }
+  if (cause instanceof Error && 'fault' in cause && cause.fault === 'provider') {
+    const timedOut = 'timedOut' in cause && cause.timedOut === true
+    return { class: 'provider', code: 'token_unavailable', timedOut, cause }
+  }
+  return { class: 'credential', code: 'credential_unusable', cause }
+}
+
 function classOfStatus(status: number): FaultClass {
   if (status === 401 || status === 402 || status === 403) return 'credential'
   if (status === 404 || status === 408 || status === 429) return 'target'
