@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { parseWholeAnswer } from '#wire/openai-answer.ts'
 import { decodeRawText } from '#wire/openai-chunk.ts'
 import { createChatFormat } from '#wire/openai-format.ts'
+import { createResponsesFormat } from '#wire/responses-format.ts'
 import { createStreamReader } from './stream-reader.ts'
 
 const EVENT_STREAM = { 'content-type': 'text/event-stream' }
@@ -185,4 +186,30 @@ test('what is kept back is bounded', () => {
   const padded = chunk({ content: 'x' }, null, { padding: 'x'.repeat(9_000) })
   const endless = read([ROLE, said('a'), STOP, ...Array(1_000).fill(padded)], { end: 'open' })
   assert.equal(typeof endless.last, 'string', 'an upstream that goes on after its end has ended')
+})
+
+test('a protocol that allows nothing after its last frame is not waited for', () => {
+  const events = [
+    { type: 'response.created', response: { id: 'resp_1', model: 'm' } },
+    { type: 'response.output_text.delta', delta: 'hi', output_index: 0, content_index: 0 },
+    { type: 'response.completed', response: { id: 'resp_1', status: 'completed', usage: USAGE, output: [] } },
+  ]
+  let last: string | undefined
+  const reader = createStreamReader({
+    frameBytesMax: 10_000,
+    format: createResponsesFormat(),
+    faultOfWhole: () => undefined,
+    choices: 1,
+    includeUsage: true,
+    onText: () => undefined,
+    onFrames: () => undefined,
+    onComplete(bytes) {
+      last = bytes.toString()
+    },
+    onFault: ({ code }) => assert.fail(code),
+  })
+  reader.onAnswer(EVENT_STREAM)
+  for (const [index, event] of events.entries())
+    reader.onBody(Buffer.from(`event: ${event.type}\n${frame({ ...event, sequence_number: index })}`))
+  assert.match(last ?? '', /^event: response\.completed\n/)
 })

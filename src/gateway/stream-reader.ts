@@ -132,7 +132,7 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
       case 'done':
         if (finished.size === 0 && !contentSeen) fault({ class: 'provider', code: 'empty_stream' })
         else {
-          if (facts.frame) keepLast(buffer, start, end)
+          if (facts.frame && translator === undefined) keepLast(buffer, start, end)
           complete()
         }
         return
@@ -155,16 +155,22 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
     }
     if (facts.text !== '') options.onText(facts.text)
     if (isFinished()) ending = true
-    if (translator === undefined) put(facts, buffer, start, end)
-    else {
-      let frames: Buffer
-      try {
-        frames = Buffer.from(translator.frame(buffer, start, end))
-      } catch (cause) {
-        untranslatable(cause)
-        return
-      }
+    if (relayed(facts, buffer, start, end) && facts.closing === true) complete()
+  }
+
+  /** Passes a frame on or keeps it, in the client's protocol. False: it cannot be translated. */
+  function relayed(facts: { content: boolean }, buffer: Buffer, start: number, end: number): boolean {
+    if (translator === undefined) {
+      put(facts, buffer, start, end)
+      return true
+    }
+    try {
+      const frames = Buffer.from(translator.frame(buffer, start, end))
       put(facts, frames, 0, frames.length)
+      return true
+    } catch (cause) {
+      untranslatable(cause)
+      return false
     }
   }
 

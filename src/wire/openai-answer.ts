@@ -16,8 +16,7 @@ export function parseWholeAnswer(body: string): WholeFacts {
   const { choices } = value
   if (!Array.isArray(choices)) return { fault: 'malformed' }
   if (choices.length === 0) return { fault: 'empty' }
-  if (choices.every((choice) => isObject(choice) && choice.finish_reason === 'error'))
-    return { fault: 'error_in_200' }
+  if (choices.every((choice) => isObject(choice) && choice.finish_reason === 'error')) return { fault: 'error_in_200' }
   return {
     identity: answerIdentity(value),
     usage: value.usage,

@@ -8,7 +8,6 @@ export interface ChatRequest extends TextRequest {
   maxTokensMembers: readonly (typeof limitNames)[number][]
 }
 
-
 const MODEL_CHARS_MAX = 255
 const MESSAGES_MAX = 10_000
 /** Parts of the body are written out again, which recurses: deeper nesting would overflow the stack. */

@@ -29,6 +29,8 @@ export type FrameFacts =
       usage: unknown
       /** Carries usage and nothing else, and a client may not have asked for it. */
       bare: boolean
+      /** The protocol allows nothing after this frame. */
+      closing?: boolean
       identity?: AnswerIdentity
     }
 

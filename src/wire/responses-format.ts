@@ -66,6 +66,7 @@ export function createResponsesFormat({ fallback = NAMELESS }: { fallback?: Answ
       finished: FIRST,
       usage,
       bare: false,
+      closing: true,
       identity,
     }
   }
