@@ -5,7 +5,7 @@ import { encodeMessagesAnswer } from '#wire/anthropic-encode-answer.ts'
 import { encodeMessagesRequest } from '#wire/anthropic-encode-request.ts'
 import { createMessagesEventEncoder } from '#wire/anthropic-encode-stream.ts'
 import { createMessagesFormat, parseWholeMessage } from '#wire/anthropic-format.ts'
-import { parseMessagesRequest } from '#wire/anthropic-messages-request.ts'
+import { lowerThinking, parseMessagesRequest } from '#wire/anthropic-messages-request.ts'
 import { decodeMessagesUsage } from '#wire/anthropic-usage.ts'
 import { decodeChatAnswer } from '#wire/chat-decode-answer.ts'
 import { decodeChatRequest } from '#wire/chat-decode-request.ts'
@@ -50,6 +50,8 @@ export interface Codec {
   asksForUsage: boolean
   /** Request headers that pass to upstreams of the same protocol. */
   forwarded: readonly string[]
+  /** Members that must change with a lowered limit, as JSON text. */
+  lowered?(body: Record<string, unknown>, limit: number): Record<string, string>
 }
 
 /** The two sides of translation: towards neutral types and back. */
@@ -108,6 +110,7 @@ export const codecs: Readonly<Record<Protocol, Codec>> = {
     fixed: {},
     asksForUsage: false,
     forwarded: ['anthropic-version', 'anthropic-beta'],
+    lowered: lowerThinking,
   },
   completions: {
     parse: parseCompletionsRequest,

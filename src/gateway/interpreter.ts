@@ -60,6 +60,7 @@ function nativeInterpreter(request: TextRequest, codec: Codec, { id, created }: 
         const own = codec.maxTokensMember === 'target' ? target.maxTokensMember : codec.maxTokensMember
         const names = request.maxTokensMembers.length > 0 ? request.maxTokensMembers : [own]
         for (const name of names) changes[name] = String(limit)
+        Object.assign(changes, codec.lowered?.(request.body, limit))
       }
       return withMembers(request.text, request.members, changes)
     },

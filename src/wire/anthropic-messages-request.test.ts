@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import fc from 'fast-check'
-import { parseCountTokensRequest, parseMessagesRequest } from './anthropic-messages-request.ts'
+import { lowerThinking, parseCountTokensRequest, parseMessagesRequest } from './anthropic-messages-request.ts'
 import { loadTokenizer } from './count-tokens.ts'
 import { sealReasoning } from './reasoning-seal.ts'
 import { isProblem } from './text-request.ts'
@@ -370,3 +370,19 @@ test('any JSON is parsed or refused, never thrown at', () => {
     { numRuns: 2_000, seed: 5 },
   )
 })
+
+const lowerings: [name: string, thinking: unknown, limit: number, changed: Record<string, string>][] = [
+  ['no thinking', undefined, 100, {}],
+  ['a budget that fits', { type: 'enabled', budget_tokens: 2_000 }, 2_001, {}],
+  [
+    'one that does not',
+    { type: 'enabled', budget_tokens: 4_000 },
+    4_000,
+    { thinking: '{"type":"enabled","budget_tokens":2000}' },
+  ],
+  ['no room for any', { type: 'enabled', budget_tokens: 4_000 }, 2_000, { thinking: '{"type":"disabled"}' }],
+  ['thinking that adapts', { type: 'adaptive' }, 100, {}],
+]
+for (const [name, thinking, limit, changed] of lowerings)
+  test(`thinking fits below a lowered limit: ${name}`, () =>
+    assert.deepEqual(lowerThinking({ thinking }, limit), changed))

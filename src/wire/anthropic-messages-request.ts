@@ -43,6 +43,20 @@ export function parseMessagesRequest(text: string): MessagesRequest | RequestPro
   }
 }
 
+const THINKING_TOKENS_MIN = 1_024
+
+/**
+ * Thinking must fit below `max_tokens`. What changes, as JSON text, when that is lowered to `limit` because the wallet covers
+ * no more.
+ */
+export function lowerThinking({ thinking }: JsonObject, limit: number): Record<string, string> {
+  if (!isObject(thinking) || thinking.type !== 'enabled') return {}
+  if (typeof thinking.budget_tokens !== 'number' || thinking.budget_tokens < limit) return {}
+  const budget = Math.floor(limit / 2)
+  if (budget < THINKING_TOKENS_MIN) return { thinking: '{"type":"disabled"}' }
+  return { thinking: JSON.stringify({ ...thinking, budget_tokens: budget }) }
+}
+
 /** The body of `/v1/messages/count_tokens`. Throws SyntaxError for text that is not JSON. */
 export function parseCountTokensRequest(text: string): CountTokensRequest | RequestProblem {
   const head = parseRequestHead(text)
