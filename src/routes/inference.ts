@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import type { Gateway } from '#gateway/gateway.ts'
@@ -14,6 +14,7 @@ type Handler = (req: IncomingMessage, exchange: Exchange) => Promise<void>
 
 const EXPOSED_HEADERS = [
   'x-request-id',
+  'request-id',
   'x-fluxgate-receipt',
   'x-fluxgate-model',
   'x-fluxgate-attempts',
@@ -84,7 +85,11 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
 
   const textHandlers = new Map(Object.entries(textPaths).map(([path, text]) => [path, textHandler(text)]))
 
-  function match(method: string, path: string): { route: string; surface: Surface; handler: Handler } | undefined {
+  function match(
+    method: string,
+    path: string,
+    headers: IncomingHttpHeaders,
+  ): { route: string; surface: Surface; handler: Handler } | undefined {
     const handler = textHandlers.get(path)
     if (handler !== undefined) {
       const surface = textPaths[path]?.surface ?? openai
@@ -94,12 +99,14 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
       return { route: path, surface: anthropic, handler: method === 'POST' ? count : notAllowed('POST') }
     if (path === '/v1/models' || path.startsWith('/v1/models/')) {
       const isRead = method === 'GET' || method === 'HEAD'
-      return { route: '/v1/models', surface: openai, handler: isRead ? models : notAllowed('GET') }
+      const surface = headers['anthropic-version'] === undefined ? openai : anthropic
+      return { route: '/v1/models', surface, handler: isRead ? models : notAllowed('GET') }
     }
     return undefined
   }
 
   async function serve(req: IncomingMessage, exchange: Exchange, handler: Handler, surface: Surface): Promise<void> {
+    if (surface.idHeader !== undefined) exchange.res.setHeader(surface.idHeader, `req_${exchange.id}`)
     try {
       if (req.rawHeaders.length / 2 > limits.headersMax)
         throw new AppError('headers_too_many', { message: `A request has at most ${limits.headersMax} headers.` })
@@ -130,7 +137,7 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
     const url = req.url ?? ''
     if (!url.startsWith('/v1/') && !url.startsWith('/api/v1/')) return false
     const query = url.indexOf('?')
-    const found = match(req.method ?? '', query === -1 ? url : url.slice(0, query))
+    const found = match(req.method ?? '', query === -1 ? url : url.slice(0, query), req.headers)
     if (req.headers.origin !== undefined && (found !== undefined || url.startsWith('/v1/')) && allowOrigin(req, res))
       return true
     if (found === undefined) return false

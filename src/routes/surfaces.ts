@@ -6,6 +6,8 @@ import { airiError } from './airi-errors.ts'
 
 /** One family of clients: what errors look like to them. */
 export interface Surface {
+  /** Where these clients read the request's id, beside `x-request-id`. */
+  idHeader?: string
   /** Status, body and headers of an error. */
   error(error: AppError, exchange: Exchange): { status: number; body: unknown; headers: Record<string, string> }
 }
@@ -20,11 +22,12 @@ export const openai: Surface = {
 }
 
 export const anthropic: Surface = {
+  idHeader: 'request-id',
   error(error, exchange) {
     const { message, param, code } = errorBody(error).error
     const { 'x-request-id': id } = exchangeHeaders(exchange)
     const body = encodeMessagesError({ message, type: '', param, code, status: error.status }, id ?? null)
-    return { status: error.status, body, headers: { ...failureHeaders(error), 'request-id': id ?? '' } }
+    return { status: error.status, body, headers: failureHeaders(error) }
   },
 }
 
