@@ -1,6 +1,7 @@
 import { priceLines, unpricedKinds } from '#billing/price.ts'
 import type { Usage, UsageKind, UsageSource } from '#billing/usage.ts'
 import { usageWithin, validateUsage } from '#billing/usage.ts'
+import { pricedNanos } from '#domain/settlement.ts'
 import type { DecodedUsage } from '#wire/openai-usage.ts'
 import { type Call, interpreterOf } from './call.ts'
 import type { HoldPlan } from './hold-plan.ts'
@@ -47,4 +48,9 @@ export function countedUsage(call: Call, outputTokens: number): { usage: Usage; 
   call.promptCount ??= call.request.countPrompt()
   const { tokens, exact } = call.promptCount
   return { usage: { input: tokens, output: outputTokens }, usageSource: exact ? 'counted' : 'estimated' }
+}
+
+/** What the prompt alone is worth at a target, in nano-dollars: the least that a provider may bill for what it was sent. */
+export function promptNanos(call: Call, target: number): bigint {
+  return pricedNanos(call.context, target, countedUsage(call, 0).usage)
 }

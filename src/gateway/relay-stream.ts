@@ -1,22 +1,21 @@
 import { type CallEnd, pricedNanos } from '#domain/settlement.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import type { StreamVoice } from '#wire/protocol.ts'
-import { type Attempt, startAttempt } from './attempt.ts'
-import { beginAttempt, type Call, callHeaders, endAttempt, extendHold, interpreterOf } from './call.ts'
+import { type Call, callHeaders, extendHold } from './call.ts'
 import { createClientStream, STREAM_HEADERS } from './client-stream.ts'
 import { codecs } from './codecs.ts'
-import { countedUsage, findUsage, type UsageFinding } from './counted-usage.ts'
+import { countedUsage, findUsage, promptNanos, type UsageFinding } from './counted-usage.ts'
 import { createDeliveredText } from './delivered-text.ts'
 import { type Ending, settleInTime, voidCall } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
 import { coveredTokens, nanosFor } from './hold-plan.ts'
 import { createRecorder, keepOutcome } from './keep-outcome.ts'
-import { createStreamReader } from './stream-reader.ts'
+import { createRace, type Lane } from './race.ts'
+import { type StreamAttempt, startStreamAttempt } from './stream-attempt.ts'
 import type { Target } from './target.ts'
 import { createTranche } from './tranche.ts'
-import { firstByteMs, noteFault, tryTargets } from './try-targets.ts'
-import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
-import { upstreamRequest } from './upstream-request.ts'
+import { tryTargets } from './try-targets.ts'
+import { errorOfFaults, SHUTTING_DOWN, TOTAL_OVER, type UpstreamFault } from './upstream-fault.ts'
 
 /**
  * Relays a stream: tries the targets until one delivers content, passes its frames on byte for byte, and sends the last
@@ -27,40 +26,12 @@ export async function relayStream(gateway: Gateway, call: Call): Promise<void> {
   const relay = createRelay(gateway, call)
   gateway.openCalls.watch(relay)
   try {
-    const served = await tryTargets(gateway, call, async (index, target) => {
-      const fault = await relay.attempt(index, target)
-      if (fault === 'ended' || !target.streamOptions || !refusesStreamOptions(call, fault)) return fault
-      endAttempt(call, fault.code)
-      const again = await relay.attempt(index, { ...target, streamOptions: false })
-      if (again === 'ended' && relay.delivered()) rememberRefusal(target)
-      return again
-    })
+    const served = await tryTargets(gateway, call, (_index, target) => relay.attempt(target))
     if (!served) await relay.fail()
   } finally {
     gateway.openCalls.unwatch(relay)
     relay.release()
   }
-}
-
-/**
- * We ask for usage on the caller's behalf; where that is refused, it is our fault and not his. Options of the caller's own
- * are his: what he can provoke must not change how others are metered.
- */
-function refusesStreamOptions(call: Call, { class: kind, error }: UpstreamFault): boolean {
-  if (kind !== 'caller' || error === undefined || call.request.members.has('stream_options')) return false
-  if (error.param !== null) return error.param === 'stream_options' || error.param === 'stream_options.include_usage'
-  return error.message.includes('stream_options')
-}
-
-const REFUSAL_REMEMBERED_MS = 3_600_000
-
-/** Spares later calls the vain attempt, for a while. What is billed unseen is asked for every time. */
-function rememberRefusal(target: Target): void {
-  if (target.hiddenReasoning) return
-  target.streamOptions = false
-  setTimeout(() => {
-    target.streamOptions = true
-  }, REFUSAL_REMEMBERED_MS).unref()
 }
 
 /** How long an upstream that has said all may take to end its response, so that the connection can be used again. */
@@ -71,21 +42,33 @@ type StreamEnd = Pick<CallEnd, 'outcome' | 'reason' | 'chargeMax'> & UsageFindin
 function createRelay(gateway: Gateway, call: Call) {
   const { request, exchange } = call
   const timeouts = { ...gateway.timeouts, ...call.route.timeouts }
-  let delivered = createDeliveredText()
   const pausedBy = { client: false, hold: false }
+  // Whose price the call has.
   let target = 0
-  let running:
-    | {
-        attempt: Attempt
-        reader: ReturnType<typeof createStreamReader>
-        voice: StreamVoice
-        over: (how: UpstreamFault | Promise<'ended'>) => void
-      }
-    | undefined
+  let tranche: ReturnType<typeof createTranche> | undefined
   const recorder = createRecorder(call)
   let contentSent = false
   let draining = false
   let ending: Promise<'ended'> | undefined
+
+  const mayAsk = () => !draining && ending === undefined
+  const race = createRace<Target, StreamAttempt>(gateway, call, {
+    hedgeAfterMs: call.route.hedgeAfterMs,
+    mayAsk,
+    costNanos: (index) => promptNanos(call, index),
+    start(lane) {
+      target = lane.index
+      const firstByteMs = lane.target.firstByteMs ?? timeouts.firstByteMs
+      return startStreamAttempt(gateway, call, {
+        patience: { ...timeouts, firstByteMs },
+        lane,
+        mayAsk,
+        onFrames: (bytes) => passOn(lane, bytes),
+        onComplete: (last) => complete(lane, last),
+      })
+    },
+    onBroken: broken,
+  })
 
   const client = createClientStream({
     res: exchange.res,
@@ -99,7 +82,7 @@ function createRelay(gateway: Gateway, call: Call) {
 
   /** Says what is ours: as part of the running answer, or by itself where none has begun for the client. */
   function voice(): StreamVoice {
-    return running?.voice ?? freshVoice()
+    return race.winner()?.runner.voice() ?? freshVoice()
   }
 
   function freshVoice(): StreamVoice {
@@ -108,24 +91,28 @@ function createRelay(gateway: Gateway, call: Call) {
   }
 
   function pause(by: 'client' | 'hold'): void {
-    if (!pausedBy.client && !pausedBy.hold) running?.attempt.pause()
+    if (!isPaused()) race.winner()?.runner.pause()
     pausedBy[by] = true
+  }
+
+  function isPaused(): boolean {
+    return pausedBy.client || pausedBy.hold
   }
 
   function resume(by: 'client' | 'hold'): void {
     if (!pausedBy[by]) return
     pausedBy[by] = false
-    if (!pausedBy.client && !pausedBy.hold) running?.attempt.resume()
+    if (!isPaused()) race.winner()?.runner.resume()
   }
 
   /** Settles the call, then ends the client's stream with `tail`; once. */
   function end(how: StreamEnd, tail: (charged: bigint) => (Buffer | string)[]): void {
     if (ending !== undefined) return
     call.answeredAt = performance.now()
-    const { id, model } = running?.reader.identity() ?? {}
+    const { id, model } = race.winner()?.runner.identity() ?? {}
     const names = { ...(model !== undefined && { modelUsed: model }), ...(id !== undefined && { upstreamId: id }) }
     ending = finish({ ...how, ...names, target }, tail)
-    running?.over(ending)
+    race.finish(ending)
   }
 
   async function finish(how: Ending, tail: (charged: bigint) => (Buffer | string)[]): Promise<'ended'> {
@@ -147,44 +134,58 @@ function createRelay(gateway: Gateway, call: Call) {
     return `: fluxgate receipt=rcp_${call.requestId} charged_nanousd=${charged}\n\n`
   }
 
-  function complete(last: Buffer): void {
-    const found = findUsage(call, target, running?.reader.usage(), () => delivered.count())
+  function passOn(lane: Lane<Target>, bytes: Buffer): void {
+    if (ending !== undefined || !lane.serve()) return
+    if (!contentSent) begin(lane)
+    recorder.add(bytes)
+    client.write(bytes)
+    tranche?.advance(delivered().estimate())
+  }
+
+  /** The first content goes out: from here no other target can serve. */
+  function begin({ index, target: at }: Lane<Target>): void {
+    contentSent = true
+    call.firstByteAt ??= performance.now()
+    target = index
+    tranche = trancheFor(at)
+    if (isPaused()) race.winner()?.runner.pause()
+  }
+
+  function delivered() {
+    return race.winner()?.runner.delivered() ?? createDeliveredText()
+  }
+
+  function complete(lane: Lane<Target>, last: Buffer): void {
+    if (ending !== undefined || !lane.serve()) return
+    target = lane.index
+    const found = findUsage(call, target, race.winner()?.runner.usage(), () => delivered().count())
     const outcome = draining ? 'client_abort' : 'complete'
     end({ outcome, ...found }, (charged) => [last, receiptComment(charged), voice().done()])
   }
 
   function clientGone(): void {
-    if (ending !== undefined || running === undefined) return
+    const running = race.running()
+    if (ending !== undefined || running.length === 0) return
     // What a model reasons unseen is only known at the end: hanging up before it must not make it free.
-    const drain = gateway.policy.clientAbort === 'drain' || call.route.targets[target]?.hiddenReasoning === true
-    if (drain && running.attempt.sent()) {
+    const mustDrain = (at: Target) => gateway.policy.clientAbort === 'drain' || at.hiddenReasoning
+    const sent = running.filter(({ runner }) => runner.sent())
+    const kept = sent.find((racer) => mustDrain(racer.lane.target))
+    const paid = kept ?? sent[0]
+    if (paid !== undefined) target = paid.lane.index
+    race.leave('client_abort', { kept, paid })
+    if (kept !== undefined) {
       draining = true
       resume('client')
-      return
-    }
-    running.attempt.abort()
-    leave('client_abort')
-    // Nobody can bill a request that never left.
-    if (running.attempt.sent()) end({ outcome: 'client_abort', ...countedUsage(call, delivered.count()) }, () => [])
-    else end({ outcome: 'void', reason: 'client_abort', usage: {}, usageSource: 'none' }, () => [])
+    } else if (paid === undefined) {
+      // Nobody can bill a request that never left.
+      end({ outcome: 'void', reason: 'client_abort', usage: {}, usageSource: 'none' }, () => [])
+    } else end({ outcome: 'client_abort', ...countedUsage(call, delivered().count()) }, () => [])
   }
 
-  /** The attempt is given up, through no fault of the upstream. */
-  function leave(why: string): void {
-    const at = call.route.targets[target]
-    if (at !== undefined) call.dispatch.report(at, 'aborted')
-    endAttempt(call, why)
-  }
-
-  /** The upstream failed: before content the next target may serve, afterwards the client is told in the stream. */
-  function failed(fault: UpstreamFault): void {
+  /** The upstream failed and no other may serve: after content the client is told in the stream. */
+  function broken({ index }: Lane<Target>, fault: UpstreamFault): void {
     if (ending !== undefined) return
-    running?.attempt.abort()
-    if (!contentSent && !draining) {
-      running?.over(fault)
-      return
-    }
-    noteFault(gateway, call, target, fault)
+    target = index
     if (!contentSent) {
       end({ outcome: 'void', reason: fault.code, usage: {}, usageSource: 'none' }, () => [])
       return
@@ -194,7 +195,7 @@ function createRelay(gateway: Gateway, call: Call) {
       {
         outcome: draining ? 'client_abort' : 'upstream_error',
         reason: fault.code,
-        ...countedUsage(call, delivered.count()),
+        ...countedUsage(call, delivered().count()),
         ...(free && { chargeMax: 0n }),
       },
       (charged) => [receiptComment(charged), errorFrame(errorOfFaults([{ ...fault, class: 'provider' }]), voice())],
@@ -203,10 +204,9 @@ function createRelay(gateway: Gateway, call: Call) {
 
   /** We end the stream ourselves: cleanly, with what was delivered charged. */
   function cut(reason: 'insufficient_credits' | 'hold_lost' | 'ledger_unavailable' | 'shutting_down'): void {
-    if (ending !== undefined || running === undefined) return
-    running.attempt.abort()
-    leave(reason)
-    const counted = countedUsage(call, delivered.count())
+    if (ending !== undefined) return
+    race.leave(reason, { paid: race.winner() })
+    const counted = countedUsage(call, delivered().count())
     end({ outcome: 'cut_off', reason, ...counted }, (charged) => {
       const saying = voice()
       if (reason !== 'insufficient_credits') {
@@ -224,24 +224,16 @@ function createRelay(gateway: Gateway, call: Call) {
     })
   }
 
-  /** The first content goes out: from here no other target can serve. */
-  function served(): void {
-    contentSent = true
-    call.firstByteAt ??= performance.now()
-    const at = call.route.targets[target]
-    if (at !== undefined) call.dispatch.answered(at)
-  }
-
   function trancheFor(at: Target) {
     return createTranche({
       covered: coveredTokens(request, call.plan, at, call.held),
       outputTokensMax: call.plan.outputTokensMax,
-      recount: () => delivered.recount(),
+      recount: () => delivered().recount(),
       pause: () => pause('hold'),
       resume: () => resume('hold'),
       onEmpty: cut,
       async extend(tokens) {
-        const { usage } = countedUsage(call, delivered.count())
+        const { usage } = countedUsage(call, delivered().count())
         const extended = await extendHold(gateway, call, {
           nanos: nanosFor(request, call.plan, at, tokens),
           accrued: pricedNanos(call.context, target, usage),
@@ -253,48 +245,12 @@ function createRelay(gateway: Gateway, call: Call) {
   }
 
   return {
-    /** Whether content has gone out. */
-    delivered(): boolean {
-      return contentSent
-    },
-
-    /** Tries one target. Resolves to `ended` when the call is over, or to the fault that leaves the client unserved. */
-    attempt(index: number, at: Target): Promise<UpstreamFault | 'ended'> {
+    /** Tries one target, as the race does. */
+    attempt(at: Target): Promise<UpstreamFault | 'ended' | 'failed'> {
       if (ending !== undefined) return ending
-      if (gateway.openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
-      target = index
-      delivered = createDeliveredText()
-      beginAttempt(call, at)
-      const tranche = trancheFor(at)
-      return new Promise((resolve) => {
-        const interpreter = interpreterOf(call, at)
-        const { format, voice: said, translator } = interpreter.stream()
-        const reader = createStreamReader({
-          frameBytesMax: gateway.limits.frameBytesMax,
-          format,
-          ...(translator && { translator }),
-          faultOfWhole(body) {
-            const facts = interpreter.parseWhole(body)
-            return 'fault' in facts ? facts.fault : undefined
-          },
-          choices: request.choices,
-          includeUsage: request.includeUsage,
-          onText: (text) => delivered.add(text),
-          onFrames(bytes) {
-            if (ending !== undefined) return
-            if (!contentSent) served()
-            recorder.add(bytes)
-            client.write(bytes)
-            tranche.advance(delivered.estimate())
-          },
-          onComplete: complete,
-          onFault: failed,
-        })
-        const patience = { ...timeouts, firstByteMs: firstByteMs(call, at, timeouts.firstByteMs) }
-        const attempt = startAttempt(gateway.upstream, at, upstreamRequest(call, at), patience, reader)
-        running = { attempt, reader, voice: said, over: resolve }
-        if (exchange.res.destroyed) clientGone()
-      })
+      const over = race.attempt(at)
+      if (exchange.res.destroyed) clientGone()
+      return over
     },
 
     /** No target is left. Throws while the status line has not gone out. */
@@ -313,22 +269,18 @@ function createRelay(gateway: Gateway, call: Call) {
     tick(nowMs: number): void {
       if (ending !== undefined) return
       client.tick(nowMs)
-      running?.attempt.tick(nowMs)
-      if (nowMs - exchange.startedAt <= timeouts.totalMs) return
-      failed({ class: 'provider', code: 'timeout_total', timedOut: true })
+      if (nowMs - exchange.startedAt > timeouts.totalMs) race.failAll(TOTAL_OVER)
+      else race.tick(nowMs)
     },
 
     cut(): void {
-      if (contentSent) {
-        cut('shutting_down')
-        return
-      }
-      failed(SHUTTING_DOWN)
+      if (contentSent) cut('shutting_down')
+      else race.failAll(SHUTTING_DOWN)
     },
 
     /** The call is over. */
     release(): void {
-      const attempt = running?.attempt
+      const attempt = race.winner()?.runner
       if (attempt === undefined || attempt.over()) return
       const untilMs = performance.now() + LINGER_MS
       const lingering = {

@@ -1,26 +1,17 @@
 import { AppError } from '#src/errors.ts'
 import { countTokens } from '#wire/count-tokens.ts'
-import { type WholeFacts, WireError } from '#wire/protocol.ts'
-import { type Attempt, startAttempt } from './attempt.ts'
-import { beginAttempt, type Call, callHeaders, endAttempt, interpreterOf } from './call.ts'
+import { type Call, callHeaders } from './call.ts'
 import { endResponse } from './client-stream.ts'
-import { countedUsage, findUsage } from './counted-usage.ts'
+import { countedUsage, findUsage, promptNanos } from './counted-usage.ts'
 import { settleInTime, voidCall, withCallHeaders } from './finish-call.ts'
 import type { Gateway } from './gateway.ts'
-import type { Interpreter } from './interpreter.ts'
 import { keepOutcome } from './keep-outcome.ts'
+import { createRace, type Runner } from './race.ts'
 import { redact } from './redact.ts'
 import { type Target, withCredential } from './target.ts'
-import { firstByteMs, tryTargets } from './try-targets.ts'
-import { SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
-import { upstreamRequest } from './upstream-request.ts'
-
-interface Answered {
-  /** As the client gets it. */
-  body: Buffer
-  headers: Record<string, string | string[] | undefined>
-  facts: Extract<WholeFacts, { text: string }>
-}
+import { tryTargets } from './try-targets.ts'
+import { SHUTTING_DOWN, TOTAL_OVER } from './upstream-fault.ts'
+import { startWholeAttempt, type WholeAnswer } from './whole-attempt.ts'
 
 /**
  * Relays an answer that is not streamed: the body goes to the client after the settlement is committed, in its own protocol
@@ -28,22 +19,98 @@ interface Answered {
  */
 export async function relayWhole(gateway: Gateway, call: Call): Promise<void> {
   const { res } = call.exchange
-  let answered: { target: number; result: Answered | 'gone' } | undefined
-  await tryTargets(gateway, call, async (index, target) => {
-    const result = await attemptWhole(gateway, call, target)
-    if (result !== 'gone' && !('facts' in result)) return result
-    answered = { target: index, result }
-    return 'ended'
-  })
-  if (answered === undefined) {
+  const relay = createRelay(gateway, call)
+  gateway.openCalls.watch(relay)
+  res.on('close', relay.clientGone)
+  try {
+    await tryTargets(gateway, call, (_index, target) => relay.attempt(target))
+  } finally {
+    gateway.openCalls.unwatch(relay)
+    res.off('close', relay.clientGone)
+    call.answeredAt = performance.now()
+  }
+  const end = relay.end()
+  if (end === undefined) {
     const last = call.faults.at(-1)?.fault.code
     const error = await voidCall(gateway, call, last === 'shutting_down' ? new AppError(last) : undefined)
     if (!res.destroyed) throw error
-  } else if (answered.result === 'gone') await settleGone(gateway, call, answered.target)
-  else await deliver(gateway, call, answered.target, answered.result)
+  } else if (end === 'unsent') await voidCall(gateway, call, undefined, 'client_abort')
+  else if (end.answer === 'none') await settleGone(gateway, call, end.target)
+  else await deliver(gateway, call, end.target, end.answer)
 }
 
-async function deliver(gateway: Gateway, call: Call, target: number, answered: Answered): Promise<void> {
+/** `none`: the client has left. `unsent`: and nothing had been asked of anybody. */
+type WholeEnd = { target: number; answer: WholeAnswer | 'none' } | 'unsent'
+
+function createRelay(gateway: Gateway, call: Call) {
+  const { exchange, route } = call
+  let draining = false
+  let end: WholeEnd | undefined
+
+  const race = createRace<Target, Runner>(gateway, call, {
+    hedgeAfterMs: route.hedgeAfterMs,
+    mayAsk: () => !draining,
+    costNanos: (index) => promptNanos(call, index),
+    start: (lane) => startWholeAttempt(gateway, call, { lane, patience: patienceWith(lane.target), onAnswer }),
+    // The client has left, and what was drained for it has failed.
+    onBroken: () => race.finish(),
+  })
+
+  function onAnswer(target: number, answer: WholeAnswer): void {
+    over({ target, answer })
+  }
+
+  /**
+   * A whole answer begins when it is complete. A model of the router config says how long that may take; without one the
+   * first byte has the time of the call.
+   */
+  function patienceWith(target: Target) {
+    const { firstByteMs, idleMs, totalMs } = route.timeouts
+    const own = route.configVersion === undefined ? totalMs : firstByteMs
+    return { idleMs, firstByteMs: target.firstByteMs ?? own }
+  }
+
+  function over(how: WholeEnd): void {
+    end = how
+    race.finish()
+  }
+
+  function clientGone(): void {
+    const running = race.running()
+    if (end !== undefined || running.length === 0) return
+    // What a model reasons unseen is only known at the end.
+    const mustDrain = (at: Target) => gateway.policy.clientAbort === 'drain' || at.hiddenReasoning
+    const sent = running.filter(({ runner }) => runner.sent())
+    const kept = sent.find(({ lane }) => mustDrain(lane.target))
+    const paid = kept ?? sent[0]
+    race.leave('client_abort', { kept, paid })
+    if (kept !== undefined) draining = true
+    else over(paid === undefined ? 'unsent' : { target: paid.lane.index, answer: 'none' })
+  }
+
+  return {
+    clientGone,
+
+    /** Tries one target, as the race does. */
+    attempt(target: Target) {
+      const running = race.attempt(target)
+      if (exchange.res.destroyed) clientGone()
+      return running
+    },
+
+    /** Undefined: nobody has answered. */
+    end: () => end,
+
+    tick(nowMs: number): void {
+      if (nowMs - exchange.startedAt > route.timeouts.totalMs) race.failAll(TOTAL_OVER)
+      else race.tick(nowMs)
+    },
+
+    cut: () => race.failAll(SHUTTING_DOWN),
+  }
+}
+
+async function deliver(gateway: Gateway, call: Call, target: number, answered: WholeAnswer): Promise<void> {
   const { body, headers, facts } = answered
   const { res } = call.exchange
   const { usage, usageSource, reason } = findUsage(call, target, facts.usage, () => countTokens(facts.text))
@@ -92,91 +159,5 @@ function plainHeader(value: string | string[] | undefined): string | undefined {
 
 /** The client hung up before the answer was there: the provider was asked, so the prompt is paid. */
 async function settleGone(gateway: Gateway, call: Call, target: number): Promise<void> {
-  call.answeredAt = performance.now()
-  endAttempt(call, 'client_abort')
-  const served = call.route.targets[target]
-  if (served !== undefined) call.dispatch.report(served, 'aborted')
-  const { usage, usageSource } = countedUsage(call, 0)
-  await settleInTime(gateway, call, {
-    outcome: 'client_abort',
-    usage,
-    usageSource,
-    target,
-  })
-}
-
-function attemptWhole(gateway: Gateway, call: Call, target: Target): Promise<Answered | UpstreamFault | 'gone'> {
-  const { res, startedAt } = call.exchange
-  const { timeouts, limits, openCalls } = gateway
-  if (openCalls.cutting) return Promise.resolve(SHUTTING_DOWN)
-  beginAttempt(call, target)
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    let headers: Answered['headers'] = {}
-    let attempt: Attempt
-
-    function over(result: Answered | UpstreamFault | 'gone'): void {
-      openCalls.unwatch(watched)
-      res.off('close', gone)
-      call.answeredAt = performance.now()
-      resolve(result)
-    }
-
-    function gone(): void {
-      // What a model reasons unseen is only known at the end.
-      if ((gateway.policy.clientAbort === 'drain' || target.hiddenReasoning) && attempt.sent()) return
-      attempt.abort()
-      over(attempt.sent() ? 'gone' : { class: 'caller', code: 'client_abort' })
-    }
-
-    const watched = {
-      tick(nowMs: number) {
-        if (nowMs - startedAt > call.route.timeouts.totalMs) {
-          attempt.abort()
-          over({ class: 'provider', code: 'timeout_total', timedOut: true })
-        } else attempt.tick(nowMs)
-      },
-      cut() {
-        attempt.abort()
-        over(SHUTTING_DOWN)
-      },
-    }
-    openCalls.watch(watched)
-    res.on('close', gone)
-    const interpreter = interpreterOf(call, target)
-    // A whole answer begins when it is complete, so unless its model says otherwise its first byte may take as long as the
-    // call.
-    const patience = { ...call.route.timeouts, firstByteMs: firstByteMs(call, target, timeouts.totalMs) }
-    attempt = startAttempt(gateway.upstream, target, upstreamRequest(call, target), patience, {
-      onAnswer(received) {
-        headers = received
-      },
-      onBody(chunk) {
-        call.firstByteAt ??= performance.now()
-        bytes += chunk.length
-        chunks.push(chunk)
-        if (bytes <= limits.answerBytesMax) return
-        attempt.abort()
-        over({ class: 'provider', code: 'answer_too_large' })
-      },
-      onEnd() {
-        const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-        over(readAnswer(interpreter, body, headers))
-      },
-      onFault: over,
-    })
-    if (res.destroyed) gone()
-  })
-}
-
-function readAnswer(interpreter: Interpreter, body: Buffer, headers: Answered['headers']): Answered | UpstreamFault {
-  const facts = interpreter.parseWhole(body.toString('utf8'))
-  if ('fault' in facts) return { class: 'provider', code: facts.fault }
-  try {
-    return { body: interpreter.render(body), headers, facts }
-  } catch (cause) {
-    if (!(cause instanceof WireError)) throw cause
-    return { class: 'provider', code: 'malformed', cause }
-  }
+  await settleInTime(gateway, call, { outcome: 'client_abort', ...countedUsage(call, 0), target })
 }

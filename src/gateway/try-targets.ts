@@ -1,16 +1,17 @@
-import { endAttempt, type MeteredCall } from './call.ts'
+import { type Attempted, endAttempt, type MeteredCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import type { CallTarget } from './target.ts'
 import type { UpstreamFault } from './upstream-fault.ts'
 
 /**
  * Tries the targets of a call until one has served it, and remembers what became of each. `attempt` resolves to `ended`
- * when the call is over, or to the fault that leaves the client unserved. False: nobody else is asked.
+ * when the call is over, to the fault that leaves the client unserved, or to `failed` when it has noted that itself. False:
+ * nobody else is asked.
  */
 export async function tryTargets<T extends CallTarget>(
   gateway: Gateway,
   call: MeteredCall<T>,
-  attempt: (index: number, target: T) => Promise<UpstreamFault | 'ended'>,
+  attempt: (index: number, target: T) => Promise<UpstreamFault | 'ended' | 'failed'>,
 ): Promise<boolean> {
   const { dispatch, route } = call
   for (let target = dispatch.next(); target !== undefined; target = dispatch.next()) {
@@ -20,25 +21,32 @@ export async function tryTargets<T extends CallTarget>(
       dispatch.report(target, 'ok')
       return true
     }
-    noteFault(gateway, call, index, result)
+    if (result !== 'failed') noteFault(gateway, call, index, result)
     if (isChainOver(call)) break
   }
   return false
 }
 
 /** An upstream failed: its health, the receipt and the metrics learn of it. */
-export function noteFault(gateway: Gateway, call: MeteredCall, index: number, fault: UpstreamFault): void {
+export function noteFault(
+  gateway: Gateway,
+  call: MeteredCall,
+  index: number,
+  fault: UpstreamFault,
+  attempted?: Attempted,
+): void {
   const target = call.route.targets[index]
-  endAttempt(call, fault.code)
+  endAttempt(call, fault.code, attempted)
   call.faults.push({ target: index, fault })
   if (target === undefined) return
   call.dispatch.report(target, fault)
   gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
 }
 
-function isChainOver(call: MeteredCall): boolean {
+/** Whether the time of all attempts together is over; it holds until there is something for the client. */
+export function isChainOver(call: MeteredCall, nowMs = performance.now()): boolean {
   const { chainMs } = call.route.timeouts
-  return chainMs !== undefined && performance.now() - call.admittedAt >= chainMs
+  return chainMs !== undefined && nowMs - call.admittedAt >= chainMs
 }
 
 /** How long this attempt may take to its first byte: as its upstream says, but no longer than the chain has left. */

@@ -22,6 +22,10 @@ export interface UpstreamFault {
 /** No upstream's fault: the process is about to end, so no further one is asked. */
 export const SHUTTING_DOWN: UpstreamFault = { class: 'provider', code: 'shutting_down' }
 
+/** The time of the whole call is over, or that of all attempts until there is something for the client. */
+export const TOTAL_OVER: UpstreamFault = { class: 'provider', code: 'timeout_total', timedOut: true }
+export const CHAIN_OVER: UpstreamFault = { class: 'provider', code: 'timeout_chain', timedOut: true }
+
 const ERROR_TEXT_CHARS_MAX = 2_000
 const ERROR_NAME_CHARS_MAX = 100
 
