@@ -74,7 +74,7 @@ export async function createBareGateway(
     {
       keyring: createKeyring({ db }),
       routes,
-      dispatcher: createDispatcher(),
+      dispatcher: createDispatcher({ cooldownMs: 2_000, cooldownMsMax: 300_000 }),
       ledger,
       spool,
       outcomes: createStoredOutcomes({ db }),

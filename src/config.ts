@@ -90,6 +90,15 @@ export const settings = {
     min: 10,
     max: seconds(3600),
   }),
+  UPSTREAM_COOLDOWN_MS: integer(
+    'How long an upstream that failed is passed over the first time; doubled with each further failure.',
+    seconds(2),
+    { min: 10, max: seconds(3600) },
+  ),
+  UPSTREAM_COOLDOWN_MS_MAX: integer('The longest that an upstream is passed over.', seconds(300), {
+    min: 10,
+    max: seconds(3600),
+  }),
   KEEPALIVE_MS: integer('A stream that is silent for this long gets a comment.', seconds(10), {
     min: 10,
     max: seconds(600),

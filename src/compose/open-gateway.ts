@@ -72,7 +72,10 @@ export async function openGateway(parts: Parts, { db, priceBook, books, router }
       auth: upstreamAuth,
       timeouts: { ...timeouts, chainMs: undefined },
     }),
-    dispatcher: createDispatcher(),
+    dispatcher: createDispatcher({
+      cooldownMs: config.UPSTREAM_COOLDOWN_MS,
+      cooldownMsMax: config.UPSTREAM_COOLDOWN_MS_MAX,
+    }),
     ledger,
     spool,
     outcomes,

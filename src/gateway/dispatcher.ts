@@ -5,18 +5,22 @@ import { createInflight } from './dispatch/inflight.ts'
 import type { CallRoute } from './routes.ts'
 import type { CallTarget } from './target.ts'
 
-/** First cooldown of a target that failed; it doubles with every further failure. */
-const COOLDOWN_MS = 2_000
-const COOLDOWN_MS_MAX = 300_000
 const REMEMBERED_MAX = 10_000
 const SATURATED_RETRY_AFTER_S = '1'
 
+export interface DispatcherOptions {
+  /** First cooldown of a target that failed; it doubles with every further failure. */
+  cooldownMs: number
+  /** No cooldown is longer. */
+  cooldownMsMax: number
+}
+
 /** What this process knows of its upstreams: their health, and how many calls each is serving. */
-export function createDispatcher() {
+export function createDispatcher({ cooldownMs, cooldownMsMax }: DispatcherOptions) {
   const health = createHealth({
     now: () => performance.now(),
-    baseMs: COOLDOWN_MS,
-    maxMs: COOLDOWN_MS_MAX,
+    baseMs: Math.min(cooldownMs, cooldownMsMax),
+    maxMs: cooldownMsMax,
     entriesMax: REMEMBERED_MAX,
   })
   const inflight = createInflight()

@@ -111,7 +111,7 @@ export async function createTwoTargets(
     },
     // Forgets after each call what failed: the tests of health have a gateway of their own.
     get dispatcher() {
-      return createDispatcher()
+      return createDispatcher({ cooldownMs: 2_000, cooldownMsMax: 300_000 })
     },
     ledger,
     spool,
