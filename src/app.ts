@@ -14,6 +14,7 @@ import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
 import { createInferenceRoutes } from '#routes/inference.ts'
+import { createSpeechPaths } from '#routes/speech.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
@@ -50,7 +51,10 @@ export async function createApp(config: Config, installation: Installation, log:
   const grants = createGrants({ db, slot: books.slot })
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
-  const inference = createInferenceRoutes(gateway, { modelsCreatedAt: createdAt(priceBook.version) })
+  const inference = createInferenceRoutes(gateway, {
+    modelsCreatedAt: createdAt(priceBook.version),
+    speech: createSpeechPaths(gateway),
+  })
   const audit = createAuditor(db, registry)
   let stopping = false
   let sockets: OpenSockets | undefined

@@ -61,6 +61,17 @@ export const settings = {
     http,
   ),
 
+  SPEECH_LINK_HOSTS: optional({
+    description:
+      'Hosts as `host:port`, separated by commas, that links to spoken audio may lead to over plain http, beside those of Alibaba. For tests.',
+    parse(value) {
+      const hosts = value.split(',').map((host) => host.trim())
+      if (hosts.length > 16 || !hosts.every((host) => /^[\w.-]{1,200}:\d{1,5}$/.test(host)))
+        throw new Error('a list of host:port')
+      return hosts
+    },
+  }),
+
   BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
   OPEN_BODY_BYTES_MAX: integer('What the bodies of all open calls may take up together, in bytes.', 256 * 1024 * 1024, {
     min: 1024,

@@ -19,6 +19,12 @@ const table = {
     retry: false,
     message: 'This model has no price, so it cannot be charged.',
   },
+  model_missing: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The model must be named.',
+  },
   protocol_unsupported: {
     status: 400,
     type: 'invalid_request_error',
@@ -144,6 +150,12 @@ const table = {
     type: 'server_error',
     retry: false,
     message: 'A setting that this needs is not set. The operator has to set it.',
+  },
+  streaming_speech_not_configured: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'Speech over WebSocket is not configured. The operator has to set STREAMING_TTS_UPSTREAM.',
   },
   config_invalid: {
     status: 503,

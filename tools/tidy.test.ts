@@ -20,7 +20,7 @@ const mayImport: Record<string, readonly string[]> = {
   routes: ['gateway', 'domain', 'wire', 'billing', 'lib'],
   cli: ['domain', 'db', 'billing', 'lib', 'simulator'],
   simulator: ['lib', 'billing'],
-  compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'lib'],
+  compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'wire', 'lib'],
 }
 
 const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {

@@ -4,14 +4,15 @@ import type { Db } from '#db/pool.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
-import type { Gateway } from '#gateway/gateway.ts'
 import { createGatewayMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
 import { createRoutes } from '#gateway/routes.ts'
+import type { SpeechGateway } from '#gateway/speech/speech.ts'
 import type { Provider } from '#gateway/targets.ts'
 import { createSimulator } from '#simulator/simulator.ts'
 import type { openLedger } from './open-ledger.ts'
 import type { openRouter } from './open-router.ts'
+import { openSpeech } from './open-speech.ts'
 import type { Parts } from './parts.ts'
 
 const TICK_MS = 200
@@ -26,7 +27,7 @@ interface Below {
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
-export async function openGateway(parts: Parts, { db, priceBook, books, router }: Below): Promise<Gateway> {
+export async function openGateway(parts: Parts, { db, priceBook, books, router }: Below): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
     connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,
@@ -62,16 +63,19 @@ export async function openGateway(parts: Parts, { db, priceBook, books, router }
     totalMs: config.TOTAL_TIMEOUT_MS,
   }
   const { ledger, spool, outcomes } = books
+  const routing = {
+    providers,
+    priceBook,
+    snapshot: router.feed.snapshot,
+    credentials: router.credentials,
+    auth: upstreamAuth,
+    timeouts: { ...timeouts, chainMs: undefined },
+  }
+  const routes = createRoutes(routing)
   return {
     keyring,
-    routes: createRoutes({
-      providers,
-      priceBook,
-      snapshot: router.feed.snapshot,
-      credentials: router.credentials,
-      auth: upstreamAuth,
-      timeouts: { ...timeouts, chainMs: undefined },
-    }),
+    routes,
+    speech: openSpeech(parts, { ...routing, models: routes.models }),
     dispatcher: createDispatcher({
       cooldownMs: config.UPSTREAM_COOLDOWN_MS,
       cooldownMsMax: config.UPSTREAM_COOLDOWN_MS_MAX,

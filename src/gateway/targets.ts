@@ -181,7 +181,7 @@ function spokenProtocol(preset: Preset, protocol: Protocol, only?: readonly stri
 }
 
 /** A key of the environment is in memory anyway. */
-function environmentCredential(secret: Secret): TargetCredential {
+export function environmentCredential(secret: Secret): TargetCredential {
   const id8 = createHash('sha256').update(secret.reveal()).digest('hex').slice(0, 8)
   return { id8, use: (read) => read(secret.reveal()) }
 }

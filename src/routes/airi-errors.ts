@@ -16,6 +16,8 @@ const rows: Partial<Record<ErrorCode, { status?: number; error: string; message?
   upstream_credential: { error: 'BAD_GATEWAY', message: 'Upstream unavailable' },
   upstream_timeout: { error: 'GATEWAY_TIMEOUT', message: 'Upstream timeout' },
   decrypt_failed: { error: 'DECRYPT_FAILED' },
+  model_missing: { error: 'MISSING_MODEL' },
+  streaming_speech_not_configured: { error: 'STREAMING_TTS_NOT_CONFIGURED' },
   config_not_set: { error: 'CONFIG_NOT_SET' },
   config_invalid: { error: 'CONFIG_INVALID' },
   config_unavailable: { error: 'CONFIG_UNAVAILABLE' },

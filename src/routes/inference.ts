@@ -8,6 +8,8 @@ import type { ListedModel } from '#gateway/routes.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
 import { modelShape } from './model-lists.ts'
+import { sendJson } from './send-json.ts'
+import type { SpeechPath } from './speech.ts'
 import { anthropic, openai, type Surface, type TextPath, textPaths } from './surfaces.ts'
 
 type Handler = (req: IncomingMessage, exchange: Exchange) => Promise<void>
@@ -21,6 +23,7 @@ const EXPOSED_HEADERS = [
   'x-fluxgate-charged-nanousd',
   'x-fluxgate-dropped',
   'x-fluxgate-replayed',
+  'x-fluxgate-voice',
   'x-upstream-request-id',
   'retry-after',
   'retry-after-ms',
@@ -31,7 +34,10 @@ const EXPOSED_HEADERS = [
  * The routes under /v1 that carry inference, on plain node:http: a framework would cost more than everything else that
  * the gateway does to a call. Returns false for a request that is not theirs.
  */
-export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt: number }) {
+export function createInferenceRoutes(
+  gateway: Gateway,
+  deps: { modelsCreatedAt: number; speech?: ReadonlyMap<string, SpeechPath> },
+) {
   const { metrics, openCalls, limits, log } = gateway
 
   const models: Handler = async (req, { res, ...exchange }) => {
@@ -95,6 +101,9 @@ export function createInferenceRoutes(gateway: Gateway, deps: { modelsCreatedAt:
       const surface = textPaths[path]?.surface ?? openai
       return { route: path, surface, handler: method === 'POST' ? handler : notAllowed('POST') }
     }
+    const speech = deps.speech?.get(path)
+    if (speech !== undefined)
+      return { ...speech, route: path, handler: method === speech.method ? speech.handler : notAllowed(speech.method) }
     if (path === '/v1/messages/count_tokens')
       return { route: path, surface: anthropic, handler: method === 'POST' ? count : notAllowed('POST') }
     if (path === '/v1/models' || path.startsWith('/v1/models/')) {
@@ -170,17 +179,6 @@ function allowOrigin(req: IncomingMessage, res: ServerResponse): boolean {
 
 function notAllowed(allow: string): Handler {
   return () => Promise.reject(new AppError('method_not_allowed', { headers: { allow } }))
-}
-
-function sendJson(res: ServerResponse, status: number, headers: Record<string, string>, body: unknown): void {
-  const text = JSON.stringify(body)
-  res.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(text),
-    'cache-control': 'no-store',
-    ...headers,
-  })
-  res.end(text)
 }
 
 function decodeName(text: string): string {

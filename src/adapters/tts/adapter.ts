@@ -15,6 +15,8 @@ export interface TtsAdapter {
 
   /** Whether this vendor can say it at all; the same answer that speak() would throw, without a key and without a call. */
   check(input: SpeechInput, params: TtsContext['params'], baseUrl: string): SpeechRefusal | undefined
+  /** Members of the request that this vendor has no place for, as the answer will name them. */
+  drops(input: SpeechInput, params: TtsContext['params'], baseUrl: string): readonly string[]
   /** What it will be billed for, for the hold; settle by what the answer reports, where it does. */
   count(input: SpeechInput, params: TtsContext['params']): SpeechCount
   /**
@@ -38,6 +40,8 @@ export interface TtsContext {
   /** The caller's: aborting it ends the call at the vendor, also in the middle of the audio. */
   signal: AbortSignal
   limits: TtsLimits
+  /** Hears that the request is being written to a connection: from then on the vendor may bill it. */
+  onSent?: () => void
 }
 
 interface TtsLimits {

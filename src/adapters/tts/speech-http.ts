@@ -1,5 +1,4 @@
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
 import { GuardError } from '#adapters/guarded-fetch.ts'
@@ -49,7 +48,7 @@ export function createSpeechHttp(options: SpeechHttpOptions) {
     /** Resolves with the head of the answer. `firstByteMs` runs on until idle() is called. */
     async send(
       request: SpeechHttpRequest,
-      deadline: { signal: AbortSignal; firstByteMs: number },
+      deadline: { signal: AbortSignal; firstByteMs: number; onSent?: (() => void) | undefined },
       dispatcher: Dispatcher = agent,
     ): Promise<SpeechHttpResponse> {
       const { signal } = deadline
@@ -76,8 +75,7 @@ export function createSpeechHttp(options: SpeechHttpOptions) {
           origin: url.origin,
           path: url.pathname + url.search,
           method: request.method,
-          headers: { 'accept-encoding': 'identity', ...request.headers },
-          body: request.body ?? null,
+          ...sentAs(request, deadline.onSent),
           signal: AbortSignal.any([signal, late.signal]),
         })
         body = decoded(response.body, response.headers['content-encoding'])
@@ -132,6 +130,18 @@ export function createSpeechHttp(options: SpeechHttpOptions) {
 }
 
 export type SpeechHttp = ReturnType<typeof createSpeechHttp>
+
+/** A body that tells when it is taken: undici asks for it once there is a connection. */
+function sentAs({ headers, body }: SpeechHttpRequest, onSent: (() => void) | undefined) {
+  const all = { 'accept-encoding': 'identity', ...headers }
+  if (body === undefined || onSent === undefined) return { headers: all, body: body ?? null }
+  const bytes = Buffer.from(body)
+  async function* taken() {
+    onSent?.()
+    yield bytes
+  }
+  return { headers: { ...all, 'content-length': String(bytes.length) }, body: Readable.from(taken()) }
+}
 
 /** We ask for identity; some servers compress all the same. */
 function decoded(body: Readable, encoding: string | string[] | undefined): Readable {

@@ -29,7 +29,8 @@ export function createTtsAdapter(format: SpeechFormat, deps: TtsDeps): TtsAdapte
     const call = format.call(input, endpointOf(context))
     if ('refused' in call) throw refusalFault(call)
     const startedAt = performance.now()
-    const response = await http.send(call, { signal: context.signal, firstByteMs: context.limits.firstByteMs })
+    const { signal, limits, onSent } = context
+    const response = await http.send(call, { signal, firstByteMs: limits.firstByteMs, onSent })
     if (response.status < 200 || response.status >= 300) throw await statusFault(response, context)
     const spoken = await open[call.answer]({ input, call, context, response, startedAt })
     return {
@@ -169,6 +170,11 @@ export function createTtsAdapter(format: SpeechFormat, deps: TtsDeps): TtsAdapte
     check(input, params, baseUrl): SpeechRefusal | undefined {
       const call = format.call(input, { key: '', baseUrl, params, headers: {}, callId: '' })
       return 'refused' in call ? call : undefined
+    },
+
+    drops(input, params, baseUrl): readonly string[] {
+      const call = format.call(input, { key: '', baseUrl, params, headers: {}, callId: '' })
+      return 'refused' in call ? [] : call.dropped
     },
 
     count: (input, params) => format.count(input, params),

@@ -19,6 +19,9 @@ export interface Catalogue {
   source: 'live' | 'stale' | 'shipped'
 }
 
+/** How the vendor is asked for its list; a credential may have to be opened first. */
+type ContextMaker = () => TtsContext | Promise<TtsContext>
+
 interface Entry {
   voices: readonly Voice[] | undefined
   freshUntil: number
@@ -43,9 +46,9 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
     return entry
   }
 
-  async function load(entry: Entry, adapter: TtsAdapter, context: TtsContext): Promise<void> {
+  async function load(entry: Entry, adapter: TtsAdapter, context: ContextMaker): Promise<void> {
     try {
-      const voices = await adapter.voices(context)
+      const voices = await adapter.voices(await context())
       // A vendor with no voices at all has a fault, not a new catalogue.
       if (voices.length === 0) throw new Error('the vendor lists no voices')
       entry.voices = voices
@@ -63,11 +66,11 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
      * `key` names the upstream and its config. The context's signal must not be one client's: others may wait for the same
      * list. Never throws: without a list there is what is shipped.
      */
-    async voices(key: string, adapter: TtsAdapter, context: () => TtsContext): Promise<Catalogue> {
+    async voices(key: string, adapter: TtsAdapter, context: ContextMaker): Promise<Catalogue> {
       if (adapter.voicesTtlMs === undefined) return { voices: adapter.shippedVoices, source: 'shipped' }
       const entry = entryOf(key)
       if (entry.voices !== undefined && now() < entry.freshUntil) return { voices: entry.voices, source: 'live' }
-      if (entry.loading === undefined && now() >= entry.retryAt) entry.loading = load(entry, adapter, context())
+      if (entry.loading === undefined && now() >= entry.retryAt) entry.loading = load(entry, adapter, context)
       // An old list is good enough to answer with while the new one is fetched.
       if (entry.voices !== undefined) return { voices: entry.voices, source: 'stale' }
       await entry.loading
@@ -76,8 +79,15 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
         : { voices: entry.voices, source: 'live' }
     },
 
+    /** What is known without asking anybody: the last list, or the shipped one. */
+    known(key: string, adapter: TtsAdapter): readonly Voice[] {
+      return entries.get(key)?.voices ?? adapter.shippedVoices
+    },
+
     get size(): number {
       return entries.size
     },
   }
 }
+
+export type VoiceCatalogue = ReturnType<typeof createVoiceCatalogue>

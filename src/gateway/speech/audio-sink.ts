@@ -1,0 +1,79 @@
+import type { ServerResponse } from 'node:http'
+import { endResponse } from '../client-stream.ts'
+
+/** What a client reads, one byte behind: the last byte leaves when the call is settled. */
+export function createAudioSink(options: {
+  res: ServerResponse
+  /** Asked for at the moment the status line is written. */
+  headers: () => Record<string, string>
+  stallMs: number
+  /** The client has hung up, or reads nothing any more. */
+  onGone: () => void
+}) {
+  const { res, stallMs } = options
+  let started = false
+  let ended = false
+  let held: Buffer | undefined
+  let waiting: (() => void) | undefined
+  let lastWriteMs = 0
+
+  res.on('close', gone)
+  res.on('drain', goOn)
+
+  function goOn(): void {
+    const wake = waiting
+    waiting = undefined
+    wake?.()
+  }
+
+  function gone(): void {
+    if (!ended) {
+      ended = true
+      options.onGone()
+    }
+    goOn()
+  }
+
+  return {
+    /** Whether the status line has left. */
+    started: () => started,
+
+    /** Resolves when more may be written; at once when nobody reads. */
+    async write(piece: Buffer): Promise<void> {
+      if (ended || piece.length === 0) return
+      if (!started) {
+        started = true
+        res.writeHead(200, options.headers())
+      }
+      const before = held
+      held = piece.subarray(-1)
+      lastWriteMs = performance.now()
+      res.cork()
+      if (before !== undefined) res.write(before)
+      const roomy = res.write(piece.subarray(0, -1))
+      res.uncork()
+      if (roomy) return
+      await new Promise<void>((resolve) => {
+        waiting = resolve
+      })
+    },
+
+    /** Lets go of what was held back, and ends. */
+    end(): void {
+      if (ended) return
+      ended = true
+      endResponse(res, held ?? Buffer.alloc(0), stallMs)
+    },
+
+    /** Ends without the last byte: a client can tell that something is missing. */
+    break(): void {
+      ended = true
+      res.destroy()
+      goOn()
+    },
+
+    tick(nowMs: number): void {
+      if (!ended && waiting !== undefined && nowMs - lastWriteMs > stallMs) res.destroy()
+    },
+  }
+}
