@@ -134,8 +134,8 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
 
   /** What goes back to the provider with the reasoning: its own text as it is, another protocol's under our seal. */
   function seal(): string | undefined {
-    if (signature === undefined || block?.origin === undefined) return undefined
-    const { type: _, ...proof } = signature
+    if (block?.origin === undefined || (signature === undefined && block.text === '')) return undefined
+    const { type: _, ...proof } = signature ?? UNSIGNED
     return block.origin === 'responses' ? proof.encrypted : sealReasoning({ origin: block.origin, ...proof })
   }
 
@@ -191,6 +191,9 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
     },
   }
 }
+
+/** Reasoning of chat: clients that store nothing send back only what has an encrypted content. */
+const UNSIGNED: Signature = { type: 'signature' }
 
 const incompleteReasons: Partial<Record<Finish, string>> = {
   length: 'max_output_tokens',
