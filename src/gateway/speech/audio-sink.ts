@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { endResponse } from '../client-stream.ts'
 
+const NOTHING = Buffer.alloc(0)
+
 /** What a client reads, one byte behind: the last byte leaves when the call is settled. */
 export function createAudioSink(options: {
   res: ServerResponse
@@ -45,13 +47,11 @@ export function createAudioSink(options: {
         started = true
         res.writeHead(200, options.headers())
       }
-      const before = held
+      const ready = Buffer.concat([held ?? NOTHING, piece.subarray(0, -1)])
       held = piece.subarray(-1)
+      if (ready.length === 0) return
       lastWriteMs = performance.now()
-      res.cork()
-      if (before !== undefined) res.write(before)
-      const roomy = res.write(piece.subarray(0, -1))
-      res.uncork()
+      const roomy = res.write(ready)
       if (roomy) return
       await new Promise<void>((resolve) => {
         waiting = resolve
@@ -62,7 +62,7 @@ export function createAudioSink(options: {
     end(): void {
       if (ended) return
       ended = true
-      endResponse(res, held ?? Buffer.alloc(0), stallMs)
+      endResponse(res, held ?? NOTHING, stallMs)
     },
 
     /** Ends without the last byte: a client can tell that something is missing. */
