@@ -268,7 +268,7 @@ test('a cut between blocks closes none, and one before the start begins the mess
   assert.partialDeepStrictEqual(first?.data, { type: 'message_start', message: { id: 'msg_fallback', model: 'm' } })
 })
 
-test('an error is an event of its own, and nothing follows a whole answer', () => {
+test('an error is an event of its own', () => {
   const format = createMessagesFormat()
   const words = { message: 'Broken.', type: 'server_error', code: 'upstream_failed', param: null, status: 502 }
   assert.deepEqual(eventsOf(format.error(words)), [
@@ -280,7 +280,17 @@ test('an error is an event of its own, and nothing follows a whole answer', () =
       },
     },
   ])
+})
+
+test('the mark that ends a message is added where the upstream has left it out, and only there', () => {
+  const format = createMessagesFormat()
+  for (const frame of framesOf('tools').slice(0, -1)) inspect(format, frame)
+  assert.equal(format.done(), 'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+  for (const frame of framesOf('tools').slice(-1)) inspect(format, frame)
   assert.equal(format.done(), '')
+  const cut = createMessagesFormat()
+  cut.cut(cutEnd)
+  assert.equal(cut.done(), '')
 })
 
 const whole = {

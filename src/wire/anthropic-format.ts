@@ -1,4 +1,4 @@
-import { cutFrames, messageStartFrame, messagesErrorFrame } from './anthropic-frames.ts'
+import { cutFrames, messageStartFrame, messagesErrorFrame, messagesFrame } from './anthropic-frames.ts'
 import { mergeMessagesUsage } from './anthropic-usage.ts'
 import { isAbsent, isObject, type JsonObject, objectsOf, rawJsonText, textAt } from './json-values.ts'
 import { answerIdentity } from './openai-chunk.ts'
@@ -25,6 +25,7 @@ export function createMessagesFormat(): StreamFormat {
   let usage: unknown
   let openBlock: number | undefined
   let started = false
+  let stopped = false
 
   function inspectEvent(event: JsonObject): FrameFacts {
     switch (event.type) {
@@ -58,6 +59,7 @@ export function createMessagesFormat(): StreamFormat {
         return { ...chunk('', false), usage, finished: ends ? FIRST : NONE }
       }
       case 'message_stop':
+        stopped = true
         return { kind: 'done', frame: true }
       case 'error':
         return { kind: 'error', error: event.error ?? event }
@@ -91,12 +93,14 @@ export function createMessagesFormat(): StreamFormat {
     error: messagesErrorFrame,
 
     cut({ reason, fallback, usage: charged }) {
+      stopped = true
       const opening = started ? '' : messageStartFrame({ ...fallback, ...identity })
       return opening + cutFrames(openBlock, reason, charged)
     },
 
+    /** Clients take an answer for whole only with its mark, which an upstream may have left out. */
     done() {
-      return ''
+      return stopped ? '' : messagesFrame({ type: 'message_stop' })
     },
   }
 }
