@@ -304,16 +304,25 @@ test('a database that is away changes nothing; afterwards the clock catches up',
   await pool.end()
 })
 
+const FORGET =
+  'set session_replication_role = replica; delete from router_config where version = 2; reset session_replication_role'
+
 test('a database that has gone back is told, and what was newer goes on serving', async () => {
   const { feed, listening, serves, names } = watch()
   await listening()
   await apply('a')
   await serves(await apply('b'))
-  await db.query(
-    'set session_replication_role = replica; delete from router_config where version = 2; reset session_replication_role',
-  )
+  await db.query('create table lost as select * from router_config where version = 2')
+  await db.query(FORGET)
   await feed.reload()
   assert.deepEqual([names(), feed.status().version, feed.status().stale?.version], [['b'], 2, 1])
+  // A replica that has caught up has all that was seen: there is nothing to tell any more.
+  await db.query(`insert into router_config select * from lost`)
+  await feed.reload()
+  assert.deepEqual([names(), feed.status().version, feed.status().stale], [['b'], 2, undefined])
+  await db.query(FORGET)
+  await feed.reload()
+  assert.equal(feed.status().stale?.version, 1)
   // The same number with another content is another version.
   await serves(await apply('other'))
   await until('it serves the other', () => names()[0] === 'other')

@@ -125,7 +125,7 @@ export function createRouterFeed(options: RouterFeedOptions) {
     wentBack = undefined
     if (seen !== undefined && isSame(seen, versions)) return 'unchanged'
     if (seen !== undefined && (versions.config < seen.config || versions.settings < seen.settings)) {
-      stale = {
+      wentBack = {
         version: versions.config,
         problems: [{ path: '', message: 'is older than what this process has seen' }],
       }
