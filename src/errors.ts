@@ -99,7 +99,7 @@ const table = {
     status: 412,
     type: 'invalid_request_error',
     retry: false,
-    message: 'Somebody has changed it since: read it again, and send If-Match with its new ETag.',
+    message: 'Somebody has changed it since that ETag: read it again, and send the new one.',
   },
   body_too_large: { status: 413, type: 'invalid_request_error', retry: false, message: 'The body is too large.' },
   media_type_unsupported: {

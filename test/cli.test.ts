@@ -127,12 +127,19 @@ test('a command that moves money gives its writer slot back', async () => {
   assert(rows.length > 0 && rows.every((row) => row.released))
 })
 
+test('the first word of several commands lists them with --help', async () => {
+  const { code, out } = await fluxgate(['project', '--help'])
+  assert.equal(code, 0)
+  assert.match(out, /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project list +.*\n\n/)
+})
+
 for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
   [['project'], 2, /there is no command 'project'; did you mean project create, project list\?/],
   [['project', 'delete'], 2, /there is no command 'project delete'; did you mean project create, project list\?/],
+  [['audit', '--help'], 2, /there is no command 'audit'/],
   [['audit'], 2, /there is no command 'audit'/],
   [['constructor'], 2, /there is no command 'constructor'/],
   [['--verbose'], 2, /there is no command '--verbose'/],

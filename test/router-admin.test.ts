@@ -46,7 +46,15 @@ const opened = (modelName: string, { id, ciphertext }: { id: string; ciphertext:
 
 test('GET /api/admin/router 200: nothing was ever written', async () => {
   const answer = await api.call('GET /api/admin/router')
-  assert.deepEqual(answer.body, { object: 'router_config', version: 0, etag: '"0"', written: null, config: {} })
+  assert.deepEqual(answer.body, {
+    object: 'router_config',
+    version: 0,
+    etag: '"0"',
+    written: null,
+    config: {},
+    problems: [],
+    warnings: [],
+  })
   assert.equal(answer.headers.etag, '"0"')
 })
 

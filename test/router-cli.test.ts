@@ -371,7 +371,7 @@ for (const [name, words, code, says, options = {}] of [
     'a config that is none',
     ['router', 'apply', '-', '--reason', 'r'],
     1,
-    /\n {2}llm\.models\["chat"\]\.upstreams\[0\]\.keys\[0\]\.plaintextKey begins or ends/,
+    /^fluxgate: llm\.models\["chat"\]\.upstreams\[0\]\.keys\[0\]\.plaintextKey begins or ends with white space\. \[/,
     { stdin: JSON.stringify(config(key)) },
   ],
   ['apply without a reason', ['router', 'apply', '-'], 2, /--reason is missing/],
@@ -417,6 +417,25 @@ for (const [name, words, code, says, options = {}] of [
     assert.match(result.err, says)
     assert.equal(result.out, '')
   })
+
+test('show says of a version that cannot be used, and of keys that do not open', async () => {
+  const { version } = await json(['router', 'show'])
+  const bad = { ...config({ id: 'k1', ciphertext: 'v1.a.b.c' }), quantum: {} }
+  await database.db.query(
+    `insert into fluxgate.router_config (version, config, digest, author, reason, parent)
+     values ($1::int8 + 1, $2, 'sha256:' || repeat('0', 64), 'x', 'by hand', $1)`,
+    [version, JSON.stringify(bad)],
+  )
+  const { code, out, err } = await fluxgate(['router', 'show'])
+  assert.equal(code, 0)
+  assert.match(err, /\nwarning: gateways of this release cannot use it: quantum is not known here\n/)
+  assert.match(err, /\nwarning: llm\.models\["chat"\]\.upstreams\[0\].keys\[0\] the iv is not /)
+  assert.deepEqual(JSON.parse(out).quantum, {})
+  const { problems, warnings } = await json(['router', 'show'])
+  assert.deepEqual([problems.length, warnings.length], [2, 1])
+  assert.equal((await json(['router', 'rollback', String(version), '--reason', 'mended'])).status, 'applied')
+  assert.deepEqual((await json(['router', 'show'])).problems, [])
+})
 
 test('no key was printed by any command, and none is in the database', async () => {
   const { rows } = await database.db.query<{ row: string }>(

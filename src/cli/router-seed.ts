@@ -57,6 +57,9 @@ serve one model, in this order; the others serve one each.
   --merge                     put what has a key into the config that is there (default)
   --reset                     begin with an empty config
   --dry-run                   print what would be written, redacted
+
+Options, with what they are when nothing is said:
+
 ${Object.entries(fallbacks)
   .map(([flag, fallback]) => `  --${flag.padEnd(26)}${fallback}`)
   .join('\n')}

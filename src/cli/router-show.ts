@@ -1,7 +1,7 @@
 import { routerConfigView } from '#domain/router-views.ts'
 import { type CliDeps, readArgs } from './command.ts'
 import { printJson } from './print.ts'
-import { withRouter } from './router-door.ts'
+import { printWarnings, withRouter } from './router-door.ts'
 import { readVersion } from './router-version.ts'
 
 export const summary = 'Show the router config that holds, or one of its versions, redacted.'
@@ -24,6 +24,9 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
       ? 'nothing was ever written\n'
       : `version ${written.version} by ${written.author}, ${written.createdAt.toISOString()}: ${written.reason}\netag ${etag}\n`,
   )
+  for (const { path, message } of shown.problems)
+    deps.err.write(`warning: gateways of this release cannot use it: ${path || 'it'} ${message}\n`)
+  printWarnings(deps.err, shown.warnings)
   deps.out.write(`${JSON.stringify(shown.config, null, 2)}\n`)
   return 0
 }

@@ -42,7 +42,7 @@ function findCommand(words: string[]): { load: () => Promise<Command>; args: str
 
 async function answerWithoutCommand(deps: CliDeps, words: string[]): Promise<number> {
   const [first] = words
-  if (first === '--help' || first === '-h' || first === 'help') {
+  if (isHelp(first)) {
     await printHelp(deps.out)
     return DONE
   }
@@ -51,6 +51,10 @@ async function answerWithoutCommand(deps: CliDeps, words: string[]): Promise<num
     return CALLED_WRONGLY
   }
   const names = Object.keys(commands)
+  if (words.length === 2 && isHelp(words[1]) && names.some((name) => name.startsWith(`${first} `))) {
+    await printHelp(deps.out, first)
+    return DONE
+  }
   const family = names.filter((name) => name.startsWith(`${first} `))
   const near = nearNames(words.slice(0, 2).join(' '), names)
   const meant = family.length > 0 ? family : near.length > 0 ? near : nearNames(first, names)
@@ -76,7 +80,9 @@ function reportFailure(deps: CliDeps, failure: { error: unknown; command: Comman
   if (refusal !== undefined) {
     const cause = refusal.status >= 500 ? ` (${messageOf(refusal.cause)})` : ''
     deps.err.write(`fluxgate: ${refusal.message}${cause} [${refusal.code}]\n`)
-    for (const { path, message } of refusal.problems) deps.err.write(`  ${path === '' ? 'it' : path} ${message}\n`)
+    // The message has the first one already.
+    if (refusal.problems.length > 1)
+      for (const { path, message } of refusal.problems) deps.err.write(`  ${path === '' ? 'it' : path} ${message}\n`)
     return FAILED
   }
   // Most other errors say what to do; those that only a bug can cause are of use with their stack.
@@ -91,9 +97,15 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-async function printHelp(out: NodeJS.WritableStream): Promise<void> {
-  out.write('usage: fluxgate COMMAND [OPTIONS]\n\n')
-  const rows = Object.entries(commands).map(async ([name, load]) => [`  ${name}`, (await load()).summary])
+function isHelp(word: string | undefined): boolean {
+  return word === '--help' || word === '-h' || word === 'help'
+}
+
+/** Of all commands, or of those whose first word is this one. */
+async function printHelp(out: NodeJS.WritableStream, family?: string): Promise<void> {
+  out.write(`usage: fluxgate ${family === undefined ? '' : `${family} `}COMMAND [OPTIONS]\n\n`)
+  const shown = Object.entries(commands).filter(([name]) => family === undefined || name.startsWith(`${family} `))
+  const rows = shown.map(async ([name, load]) => [`  ${name}`, (await load()).summary])
   printTable(out, await Promise.all(rows))
   out.write(
     "\nEvery command knows --help, and all but 'api' know --json. Exit codes: 0 done, 1 refused or failed, 2 called wrongly.\n",

@@ -38,6 +38,10 @@ export interface ShownConfig {
   version: RouterVersion | undefined
   /** Every ciphertext is a placeholder, which means the same key when it is sent back. */
   config: JsonObject
+  /** Why this release cannot use it: no gateway of it serves with it. */
+  problems: readonly ConfigProblem[]
+  /** Keys that do not open. */
+  warnings: readonly ConfigProblem[]
 }
 
 export interface RouterChange {
@@ -69,13 +73,16 @@ export function createRouterEditor({ store, settings, credentials }: EditorDeps)
 
   return {
     /** What holds now, or one of its versions. Throws AppError not_found. */
-    async show(version?: number): Promise<ShownConfig> {
-      if (version === undefined) {
-        const { document, etag, version } = await readCurrent(store)
-        return { etag, version, config: redactKeys(document) as JsonObject }
+    async show(asked?: number): Promise<ShownConfig> {
+      const version = asked === undefined ? await store.current() : await store.get(asked)
+      const document = version?.document ?? NOTHING
+      return {
+        etag: version?.etag ?? (await store.etag()),
+        version,
+        config: redactKeys(document) as JsonObject,
+        problems: version?.problems ?? [],
+        warnings: closedKeys(credentials, keyPlacesOfConfig(document)),
       }
-      const stored = await store.get(version)
-      return { etag: stored.etag, version: stored, config: redactKeys(stored.document) as JsonObject }
     },
 
     list: store.list,
@@ -169,8 +176,9 @@ export function refuseIfAny(problems: readonly ConfigProblem[]): void {
 export function refuse(problems: readonly ConfigProblem[]): never {
   const [first] = problems
   const more = problems.length > 1 ? `, and ${problems.length - 1} more` : ''
+  const message = `${first?.path || 'The config'} ${first?.message}${more}`
   throw new AppError('body_invalid', {
-    message: `${first?.path || 'It'} ${first?.message}${more}.`,
+    message: message.endsWith('?') ? message : `${message}.`,
     ...(first !== undefined && first.path !== '' && { param: first.path }),
     problems,
   })

@@ -21,13 +21,15 @@ export function routerVersionView(version: RouterVersion) {
 }
 
 /** `version` is 0 and what is written of a version null while nothing was ever written. */
-export function routerConfigView({ etag, version, config }: ShownConfig) {
+export function routerConfigView({ etag, version, config, problems, warnings }: ShownConfig) {
   return {
     object: 'router_config' as const,
     version: version?.version ?? 0,
     etag,
     written: version === undefined ? null : routerVersionView(version),
     config,
+    problems: [...problems],
+    warnings: [...warnings],
   }
 }
 

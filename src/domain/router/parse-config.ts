@@ -61,7 +61,7 @@ export function readJson(input: unknown, problems: Problems): { value: unknown; 
       return problems.add('', `must be at most ${CONFIG_BYTES_MAX} bytes of JSON`)
     return { value: parseStrictJson(text, CONFIG_BYTES_MAX, { fractions: true }), text }
   } catch (error) {
-    if (error instanceof CanonicalJsonError) return problems.add('', error.message)
+    if (error instanceof CanonicalJsonError) return problems.add('', `cannot be read: ${error.message}`)
     if (error instanceof TypeError) return problems.add('', 'must be JSON')
     throw error
   }

@@ -6,7 +6,8 @@ import { Time } from '#routes/schemas.ts'
 
 const Free = Type.Object({}, { additionalProperties: true })
 const Version = Type.Integer({ minimum: 0 })
-const ProblemList = Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))
+const Problem = Type.Object({ path: Type.String(), message: Type.String() })
+const ProblemList = Type.Array(Problem)
 const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)))
 
 export const Config = Type.Object(
@@ -40,6 +41,8 @@ export const ConfigBody = Type.Object({
   etag: Type.String(),
   written: Type.Union([VersionBody, Type.Null()]),
   config: Type.Object({}, { additionalProperties: true, description: 'Every ciphertext is `<ciphertext: N chars>`.' }),
+  problems: Type.Array(Problem, { description: 'Why this release cannot use it: an older version serves.' }),
+  warnings: Type.Array(Problem, { description: 'Keys that do not open.' }),
 })
 
 const DiffBody = Type.Object({
