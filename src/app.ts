@@ -107,7 +107,11 @@ export async function createApp(config: Config, installation: Installation, log:
     cut: () => gateway.openCalls.cut(),
 
     async listen(): Promise<string> {
-      await http.listen({ host: config.HOST, port: config.PORT })
+      await http.listen({ host: config.HOST, port: config.PORT }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EADDRINUSE') throw error
+        const place = `${config.HOST}:${config.PORT}`
+        throw new Error(`${place} is in use by another program. Choose another port with PORT.`, { cause: error })
+      })
       const { address, port } = http.server.address() as AddressInfo
       return `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
     },

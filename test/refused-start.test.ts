@@ -74,7 +74,7 @@ test('a start that fails half-way closes what it has opened and leaves', async (
   try {
     for (const [env, says] of [
       [{ PRICE_BOOK: '/nowhere/book.json' }, /\/nowhere\/book\.json/],
-      [{ PORT: String(port) }, /EADDRINUSE/],
+      [{ PORT: String(port) }, /is in use by another program\. Choose another port with PORT/],
     ] as const) {
       const exit = await runGateway({ dataDir, env: { DATABASE_URL: database.url, ...env } }, REFUSAL_MS_MAX)
       assert.deepEqual([exit.code, exit.signal], [1, null], exit.err)

@@ -29,13 +29,18 @@ export async function openRouter({ config, installation, log, registry, opened }
     registers,
   })
   const rules = { priceBook, fluxNanousd: BigInt(config.FLUX_NANOUSD) }
+  let redisToldAway = false
   const redis =
     config.REDIS_URL === undefined
       ? undefined
       : createRedisChannel({
           url: config.REDIS_URL,
           channel: INVALIDATION_CHANNEL,
-          onError: (error) => log.debug({ err: error }, 'redis is away; nothing depends on it'),
+          onError(error) {
+            // Tried again every few seconds: said loudly once.
+            log[redisToldAway ? 'debug' : 'warn']({ err: error }, 'redis is away; nothing depends on it')
+            redisToldAway = true
+          },
         })
   opened.defer(async () => redis?.close())
   const announce = (written: WrittenState) => redis?.publish(encodeInvalidation(written, Date.now()))
