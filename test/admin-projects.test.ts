@@ -55,7 +55,9 @@ for (const [what, body, message, param] of [
     const answer = await api.call(POST, { body })
     assert.equal(answer.status, 400)
     assert.equal(answer.headers['x-should-retry'], 'false')
-    assert.deepEqual(answer.body, { error: { message, type: 'invalid_request_error', param, code: 'body_invalid' } })
+    const { details, ...error } = answer.body.error
+    assert.deepEqual(error, { message, type: 'invalid_request_error', param, code: 'body_invalid' })
+    if (details !== undefined) assert.equal(details[0].path, param ?? '')
   })
 }
 
