@@ -58,6 +58,8 @@ function encodeEffort(
   if (asked === undefined) return {}
   // Not all models can be told not to reason, and those that cannot refuse the word.
   const taken = known === undefined ? asked !== 'none' : known.includes(asked)
+  if (taken && effort === undefined)
+    lose('thinking.budget_tokens', `a budget for reasoning becomes the effort ${asked}`)
   if (taken) return { reasoning_effort: asked }
   if (known?.length !== 0 || asked !== 'none')
     lose('reasoning_effort', `the model is not asked for the effort ${asked}: it may not know it`)

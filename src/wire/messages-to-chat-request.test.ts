@@ -343,9 +343,9 @@ const rows: Row[] = [
   },
   ...(
     [
-      [{ thinking: { type: 'enabled', budget_tokens: 1_024 } }, 'low', []],
-      [{ thinking: { type: 'enabled', budget_tokens: 8_192 } }, 'medium', []],
-      [{ thinking: { type: 'enabled', budget_tokens: 30_000 } }, 'high', []],
+      [{ thinking: { type: 'enabled', budget_tokens: 1_024 } }, 'low', ['thinking.budget_tokens']],
+      [{ thinking: { type: 'enabled', budget_tokens: 8_192 } }, 'medium', ['thinking.budget_tokens']],
+      [{ thinking: { type: 'enabled', budget_tokens: 30_000 } }, 'high', ['thinking.budget_tokens']],
       [{ thinking: { type: 'adaptive' }, output_config: { effort: 'max' } }, 'max', []],
       [{ thinking: { type: 'adaptive' } }, undefined, []],
       [{ output_config: { effort: 'low' } }, 'low', []],

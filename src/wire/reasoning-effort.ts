@@ -20,6 +20,7 @@ export function budgetOfEffort(effort: Effort): number {
 
 /** The effort that spends about as much as a budget, of those that all reasoning models know. */
 export function effortOfBudget(tokens: number): Effort {
+  if (tokens <= 0) return 'none'
   if (tokens < 4_096) return 'low'
   return tokens < 16_384 ? 'medium' : 'high'
 }

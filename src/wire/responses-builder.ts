@@ -36,6 +36,7 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
   /** The open block and its text; messages may hold several, one after another. */
   let block: { kind: BlockStart['block']; origin: TextProtocol | undefined; text: string; index: number } | undefined
   let signature: Signature | undefined
+  let refused = false
 
   function named(id: string, model: string): JsonObject {
     const { created, request } = options
@@ -63,6 +64,7 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
       block = { kind: start.block, origin: start.origin, text: '', index: 0 }
     } else {
       if (item?.type !== 'message') closeItem('completed')
+      refused ||= start.block === 'refusal'
       item ??= addItem('message', 'msg', { status: 'in_progress', role: 'assistant', content: [] })
       const { content } = item.value as { content: JsonObject[] }
       block = { kind: start.block, origin: undefined, text: '', index: content.length }
@@ -170,7 +172,7 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
           signature = event
           return
         case 'finish': {
-          const incomplete = incompleteReasons[event.finish]
+          const incomplete = incompleteReason(event.finish, refused)
           closeBlock()
           closeItem(incomplete === undefined ? 'completed' : 'incomplete')
           response = { ...response, ...ending(incomplete, event.usage), output }
@@ -195,9 +197,10 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
 /** Reasoning of chat: clients that store nothing send back only what has an encrypted content. */
 const UNSIGNED: Signature = { type: 'signature' }
 
-const incompleteReasons: Partial<Record<Finish, string>> = {
-  length: 'max_output_tokens',
-  content_filter: 'content_filter',
+/** A refusal in words is a whole answer; one without was cut short by a filter. */
+function incompleteReason(finish: Finish, refused: boolean): string | undefined {
+  if (finish === 'length') return 'max_output_tokens'
+  return finish === 'content_filter' || (finish === 'refusal' && !refused) ? 'content_filter' : undefined
 }
 
 function ending(reason: string | undefined, usage: NeutralUsage | undefined): JsonObject {

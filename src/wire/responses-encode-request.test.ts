@@ -186,6 +186,7 @@ for (const [budgetTokens, effort] of [
   [1_024, 'low'],
   [10_000, 'medium'],
   [31_999, 'high'],
+  [0, 'none'],
 ] as const)
   test(`a budget of ${budgetTokens} tokens is ${effort}`, () => {
     const { body } = encodeResponsesRequest({ ...empty, reasoning: { budgetTokens } })

@@ -1,8 +1,9 @@
 import { dataUrl } from './data-urls.ts'
 import type { JsonObject } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
-import type { Effort, Loss, NeutralRequest, Part, Tool, ToolChoice } from './neutral.ts'
+import type { Loss, NeutralRequest, Part, Tool, ToolChoice } from './neutral.ts'
 import { opaqueUser } from './opaque-user.ts'
+import { effortOfBudget } from './reasoning-effort.ts'
 
 /**
  * Writes a request for a target of this protocol; its `model` is the target's own and is set there. Nothing is stored
@@ -132,19 +133,11 @@ function encodeToolChoice(choice: ToolChoice): unknown {
   return choice.type === 'tool' ? { type: 'function', name: choice.name } : choice.type
 }
 
-/** Efforts for budgets of at most so many tokens. */
-const budgets: readonly [tokens: number, effort: Effort][] = [
-  [0, 'none'],
-  [2_048, 'low'],
-  [16_384, 'medium'],
-  [Number.POSITIVE_INFINITY, 'high'],
-]
-
 function encodeReasoning(reasoning: NeutralRequest['reasoning'], lose: Lose): JsonObject {
   const { budgetTokens, summary } = reasoning ?? {}
   let effort = reasoning?.effort
   if (budgetTokens !== undefined && effort === undefined) {
-    effort = budgets.find(([tokens]) => budgetTokens <= tokens)?.[1]
+    effort = effortOfBudget(budgetTokens)
     lose('thinking.budget_tokens', `a budget for reasoning becomes the effort ${effort}`)
   }
   if (effort === 'none') return { reasoning: { effort } }

@@ -141,7 +141,7 @@ test('an answer that nobody has named gets our name', () => {
 for (const [why, type, status, reason] of [
   ['stop', 'response.completed', 'completed', undefined],
   ['tool_calls', 'response.completed', 'completed', undefined],
-  ['refusal', 'response.completed', 'completed', undefined],
+  ['refusal', 'response.incomplete', 'incomplete', 'content_filter'],
   ['pause', 'response.completed', 'completed', undefined],
   ['length', 'response.incomplete', 'incomplete', 'max_output_tokens'],
   ['content_filter', 'response.incomplete', 'incomplete', 'content_filter'],
@@ -153,6 +153,20 @@ for (const [why, type, status, reason] of [
     assert.equal(last.response.incomplete_details?.reason, reason)
     assert.equal(last.response.output[0].status, status)
   })
+
+test('a refusal in words is a whole answer', () => {
+  const { frames } = encode([start, { type: 'block', block: 'refusal' }, delta('No.'), finish('refusal')])
+  const last = parse(frames).at(-1)
+  assert.equal(last.type, 'response.completed')
+  assert.deepEqual(last.response.output[0].content, [{ type: 'refusal', refusal: 'No.' }])
+})
+
+test('reasoning of chat is sealed, so that clients that store nothing send it back', () => {
+  const { response } = parse(
+    encode([start, { type: 'block', block: 'reasoning', origin: 'chat' }, delta('Hm.'), finish('stop')]).frames,
+  ).at(-1)
+  assert.match(response.output[0].encrypted_content, /^fluxgate\.chat\./)
+})
 
 test("reasoning of this protocol keeps its provider's own text", () => {
   const { response } = parse(

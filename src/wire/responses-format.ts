@@ -74,8 +74,15 @@ export function createResponsesFormat({ fallback = NAMELESS }: { fallback?: Answ
   function inspectEvent(event: JsonObject, frame: string, data: string): FrameFacts {
     const { type } = event
     if (typeof type !== 'string') return isFault(event.error) ? { kind: 'error', error: event.error } : MALFORMED
-    if (typeof event.sequence_number === 'number' && Number.isSafeInteger(event.sequence_number))
-      sequence = Math.max(sequence, event.sequence_number)
+    const facts = inspectTyped(event, type, frame, data)
+    // An error is not passed on: our own event has its number.
+    const { sequence_number: number } = event
+    if (facts.kind !== 'error' && typeof number === 'number' && Number.isSafeInteger(number))
+      sequence = Math.max(sequence, number)
+    return facts
+  }
+
+  function inspectTyped(event: JsonObject, type: string, frame: string, data: string): FrameFacts {
     switch (type) {
       case 'ping':
       case 'keepalive':
