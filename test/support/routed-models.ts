@@ -1,4 +1,8 @@
-import type { TestGateway } from '#test/support/gateway.ts'
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { loadPriceBook } from '#domain/price-book.ts'
+import { createRouterStore } from '#domain/router/router-store.ts'
+import { type TestGateway, until } from '#test/support/gateway.ts'
 import { putRouterConfig } from '#test/support/router-config.ts'
 
 /** One upstream of a model for tests; the members of the config that are not said have usual values. */
@@ -44,4 +48,27 @@ export function putModels(
     { ...model, upstreams: upstreams.map(upstreamOf) },
   ])
   return putRouterConfig(gateway.url, { llm: { models: Object.fromEntries(entries) }, defaults })
+}
+
+/**
+ * Puts another envelope in the place of the stored key `id`, past the door that would refuse one which does not open. Waits
+ * until the gateway serves with it.
+ */
+export async function replaceCiphertext(gateway: TestGateway, id: string, ciphertext: string): Promise<void> {
+  const store = createRouterStore({
+    db: gateway.db,
+    priceBook: loadPriceBook(readFileSync('prices/price-book.json')),
+    fluxNanousd: 1_000_000n,
+  })
+  const stored = await store.current()
+  const text = JSON.stringify(stored?.document)
+  const config = text.replace(new RegExp(`("id":"${id}","ciphertext":)"[^"]+"`), `$1"${ciphertext}"`)
+  assert.notEqual(config, text, 'the key is in the config')
+  const outcome = await store.apply({ config, author: 'test', reason: 'another envelope' })
+  assert(outcome.status === 'applied', JSON.stringify(outcome))
+  const { version } = outcome.version
+  await until('it serves', async () => {
+    const ready = (await (await fetch(`${gateway.url}/readyz`)).json()) as { checks: { router: { version: number } } }
+    return ready.checks.router.version >= version
+  })
 }
