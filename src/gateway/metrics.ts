@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { createCounter, createHistogram } from './tallies.ts'
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600]
 
@@ -34,68 +35,58 @@ export function createGatewayMetrics(
     },
   })
   return {
-    requests: new Counter({
+    requests: createCounter(registry, {
       name: 'fluxgate_requests_total',
       help: 'Requests by route and status.',
       labelNames: ['route', 'status'],
-      registers,
     }),
-    calls: new Counter({
+    calls: createCounter(registry, {
       name: 'fluxgate_calls_total',
       help: 'Settled calls by model and outcome.',
       labelNames: ['model', 'outcome'],
-      registers,
     }),
-    tokens: new Counter({
+    tokens: createCounter(registry, {
       name: 'fluxgate_tokens_total',
       help: 'Tokens of settled calls.',
       labelNames: ['model', 'direction'],
-      registers,
     }),
-    money: new Counter({
+    money: createCounter(registry, {
       name: 'fluxgate_nanousd_total',
       help: 'Nano-dollars of settled calls, charged to wallets or absorbed by the operator.',
       labelNames: ['model', 'side'],
-      registers,
     }),
-    usageSource: new Counter({
+    usageSource: createCounter(registry, {
       name: 'fluxgate_usage_source_total',
       help: 'Settled calls by who counted their usage.',
       labelNames: ['source'],
-      registers,
     }),
-    holds: new Counter({
+    holds: createCounter(registry, {
       name: 'fluxgate_holds_total',
       help: 'Admissions by their result.',
       labelNames: ['status'],
-      registers,
     }),
-    attempts: new Counter({
+    attempts: createCounter(registry, {
       name: 'fluxgate_upstream_faults_total',
       help: 'Failed attempts by provider and fault.',
       labelNames: ['provider', 'fault'],
-      registers,
     }),
-    latency: new Histogram({
+    latency: createHistogram(registry, {
       name: 'fluxgate_call_seconds',
       help: 'From the request to the end of the answer.',
       labelNames: ['stream'],
       buckets: SECONDS,
-      registers,
     }),
-    firstByte: new Histogram({
+    firstByte: createHistogram(registry, {
       name: 'fluxgate_first_byte_seconds',
       help: 'From the request to the first byte of the answer.',
       labelNames: ['stream'],
       buckets: SECONDS,
-      registers,
     }),
-    added: new Histogram({
+    added: createHistogram(registry, {
       name: 'fluxgate_added_seconds',
       help: 'Time of a call that was not spent waiting for its upstream.',
       labelNames: ['stream'],
       buckets: SECONDS,
-      registers,
     }),
   }
 }
@@ -106,25 +97,22 @@ export type GatewayMetrics = ReturnType<typeof createGatewayMetrics>
 export function createLedgerMetrics(registry: Registry) {
   const registers = [registry]
   return {
-    batchSize: new Histogram({
+    batchSize: createHistogram(registry, {
       name: 'fluxgate_ledger_batch_size',
       help: 'Operations that shared one commit.',
       labelNames: ['lane'],
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
-      registers,
     }),
-    commit: new Histogram({
+    commit: createHistogram(registry, {
       name: 'fluxgate_ledger_commit_seconds',
       help: 'Round trip and commit of one batch.',
       labelNames: ['lane'],
       buckets: SECONDS,
-      registers,
     }),
-    outages: new Counter({
+    outages: createCounter(registry, {
       name: 'fluxgate_ledger_outages_total',
       help: 'Commits that failed in passing and were sent again.',
       labelNames: ['lane'],
-      registers,
     }),
     swept: new Counter({
       name: 'fluxgate_holds_swept_total',
