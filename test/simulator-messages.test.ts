@@ -46,6 +46,16 @@ test('usage leaves out of the input what was cached', async () => {
   )
 })
 
+test('no more is cached than there is, and what is read comes first', async () => {
+  const sim = { prompt_tokens: 1000, cached_tokens: 900, cache_write_tokens: 500, cache_write_1h_tokens: 5 }
+  const { usage } = await client.messages.create(withSim(base, sim))
+  assert.deepEqual(
+    [usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation?.ephemeral_5m_input_tokens],
+    [0, 900, 100],
+  )
+  assert.equal(usage.cache_creation?.ephemeral_1h_input_tokens, 0)
+})
+
 test('a stream has every event in order, with a placeholder first and the truth last', async () => {
   const text = await (await post('messages', { ...base, stream: true, sim: { tokens: 3 } })).text()
   const events = eventsOf(text)

@@ -49,20 +49,21 @@ export interface OracleTotals {
   aborted: number
 }
 
-export type TokenTotals = { calls: number } & Record<(typeof summed)[number], number>
+export type TokenTotals = { calls: number } & Units
 
-const summed = [
-  'promptTokens',
-  'cachedTokens',
-  'cacheWriteTokens',
-  'cacheWrite1hTokens',
-  'audioPromptTokens',
-  'completionTokens',
-  'reasoningTokens',
-  'characters',
-  'spokenCharacters',
-  'seconds',
-] as const satisfies readonly (keyof OracleCall)[]
+type Units = Pick<
+  OracleCall,
+  | 'promptTokens'
+  | 'cachedTokens'
+  | 'cacheWriteTokens'
+  | 'cacheWrite1hTokens'
+  | 'audioPromptTokens'
+  | 'completionTokens'
+  | 'reasoningTokens'
+  | 'characters'
+  | 'spokenCharacters'
+  | 'seconds'
+>
 
 export type Oracle = ReturnType<typeof createOracle>
 
@@ -151,7 +152,7 @@ export function createOracle(options: { capacity: number }) {
       if (state === 'aborted') sums.aborted += 1
       const tokens = state === 'finished' ? sums.finished : sums.cut
       tokens.calls += 1
-      for (const name of summed) tokens[name] += call[name]
+      addUnits(tokens, call)
     },
 
     /** Sums per model and over all models, since the start or the last reset. */
@@ -232,5 +233,18 @@ function emptyTokens(): TokenTotals {
 
 function addTokens(sum: TokenTotals, more: TokenTotals): void {
   sum.calls += more.calls
-  for (const name of summed) sum[name] += more[name]
+  addUnits(sum, more)
+}
+
+function addUnits(sum: Units, more: Units): void {
+  sum.promptTokens += more.promptTokens
+  sum.cachedTokens += more.cachedTokens
+  sum.cacheWriteTokens += more.cacheWriteTokens
+  sum.cacheWrite1hTokens += more.cacheWrite1hTokens
+  sum.audioPromptTokens += more.audioPromptTokens
+  sum.completionTokens += more.completionTokens
+  sum.reasoningTokens += more.reasoningTokens
+  sum.characters += more.characters
+  sum.spokenCharacters += more.spokenCharacters
+  sum.seconds += more.seconds
 }

@@ -1,14 +1,17 @@
 import type { ServerResponse } from 'node:http'
 
-/** Sends a whole body in one write; returns its size in bytes. `headers` are names and values in turn. */
+/** Sends a whole body in one write; returns its size in bytes. */
 export function sendBody(
   response: ServerResponse,
   status: number,
   body: string,
-  headers: readonly string[] = ['content-type', 'application/json'],
+  contentType = 'application/json',
+  requestId?: { header: string; id: string },
 ): number {
   const bytes = Buffer.byteLength(body)
-  response.writeHead(status, [...headers, 'content-length', String(bytes)])
+  const headers = ['content-type', contentType, 'content-length', String(bytes)]
+  if (requestId !== undefined) headers.push(requestId.header, requestId.id)
+  response.writeHead(status, headers)
   response.end(body)
   return bytes
 }

@@ -68,9 +68,9 @@ export function createCalls(options: { oracle: Oracle; chunkMs: number }) {
       return
     }
     const { contentType } = protocol.carriage(answer)
-    const headers = ['content-type', contentType, protocol.vendor.requestIdHeader, identity.requestId]
+    const requestId = { header: protocol.vendor.requestIdHeader, id: identity.requestId }
     call.status = 200
-    call.bytes = sendBody(response, 200, json, headers)
+    call.bytes = sendBody(response, 200, json, contentType, requestId)
     call.completionTokens = answer.usage.completion
     call.reasoningTokens = answer.usage.reasoning
     oracle.close(call, 'finished')

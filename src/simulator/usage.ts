@@ -18,7 +18,6 @@ export interface TrueUsage {
   seconds: number
 }
 
-/** Nothing, to be filled in. */
 export const NO_USAGE: TrueUsage = Object.freeze({
   prompt: 0,
   cached: 0,
@@ -54,7 +53,17 @@ export function claimedUsage(usage: TrueUsage, mode: Switches['usage']): TrueUsa
 
 /** The prompt of a request as the switches have it, otherwise as it was counted. */
 export function promptUsage(promptTokens: number, sim: Switches): TrueUsage {
-  const usage: TrueUsage = { ...NO_USAGE, prompt: sim.prompt_tokens ?? promptTokens }
+  const usage: TrueUsage = {
+    prompt: sim.prompt_tokens ?? promptTokens,
+    cached: 0,
+    cacheWrite5m: 0,
+    cacheWrite1h: 0,
+    audioPrompt: 0,
+    completion: 0,
+    reasoning: 0,
+    characters: 0,
+    seconds: 0,
+  }
   if (
     sim.cached_tokens === undefined &&
     sim.cache_write_tokens === undefined &&
