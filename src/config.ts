@@ -77,6 +77,10 @@ export const settings = {
     min: 1024,
     max: 16 * 1024 * 1024 * 1024,
   }),
+  UPLOAD_BYTES_MAX: integer('Longest file of audio, in bytes.', 100 * 1024 * 1024, {
+    min: 1024,
+    max: 2 * 1024 * 1024 * 1024,
+  }),
   FRAME_BYTES_MAX: integer("Longest frame of an upstream's stream, in bytes.", 1024 * 1024, {
     min: 1024,
     max: 64 * 1024 * 1024,

@@ -1,9 +1,11 @@
+import { createSpeechHttp } from '#adapters/tts/speech-http.ts'
 import { createTtsAdapters, LINK_HOST_SUFFIXES } from '#adapters/tts/tts-adapters.ts'
 import { createVoiceCatalogue } from '#adapters/tts/voice-catalogue.ts'
 import type { ListedModel, RoutesDeps } from '#gateway/routes.ts'
 import { createAudioRoutes } from '#gateway/speech/audio-routes.ts'
 import type { Speech } from '#gateway/speech/speech.ts'
 import { createSpeechTargets } from '#gateway/speech/speech-target.ts'
+import { createTranscriptionTargets } from '#gateway/speech/transcription-target.ts'
 import { createVoiceDirectory } from '#gateway/speech/voice-directory.ts'
 import { faultOfStatus } from '#gateway/upstream-fault.ts'
 import { speechFormats } from '#wire/speech-formats.ts'
@@ -33,6 +35,17 @@ export function openSpeech(
     adapters: tts.adapters,
     bookDigest: routing.priceBook.digest,
   })
+  const http = createSpeechHttp({
+    connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,
+    connectTimeoutMs: config.CONNECT_TIMEOUT_MS,
+  })
+  opened.defer(() => http.close())
+  const hearing = (protocol: 'transcriptions' | 'translations') =>
+    createAudioRoutes({
+      ...routing,
+      ...createTranscriptionTargets({ ...routing, protocol, bookDigest: routing.priceBook.digest }),
+      surface: 'asr',
+    })
   const catalogue = createVoiceCatalogue({
     entriesMax: VOICE_LISTS_MAX,
     retryAfterMs: VOICE_LIST_RETRY_MS,
@@ -41,5 +54,9 @@ export function openSpeech(
   return {
     routes: createAudioRoutes({ ...routing, ...targets, surface: 'tts' }),
     voices: createVoiceDirectory({ catalogue, listMs: VOICE_LIST_MS, listBytesMax: VOICE_LIST_BYTES_MAX }),
+    transcriptions: hearing('transcriptions'),
+    translations: hearing('translations'),
+    http,
+    uploadBytesMax: config.UPLOAD_BYTES_MAX,
   }
 }

@@ -78,7 +78,7 @@ function brokenOff(cause?: unknown): AppError {
 }
 
 /** Closing at once would reset the connection while the client still writes, and it would never see why. */
-function takeInRest(req: IncomingMessage): void {
+export function takeInRest(req: IncomingMessage): void {
   const timer = setTimeout(() => req.socket.destroy(), REFUSED_BODY_MS)
   req.on('close', () => clearTimeout(timer))
   req.resume()
@@ -91,7 +91,8 @@ function isTooDense(body: Buffer): boolean {
   return commas > COMMAS_MAX
 }
 
-function tooLarge(req: IncomingMessage, bytesMax: number): AppError {
+/** What a client is told whose body is not taken in further. */
+export function tooLarge(req: IncomingMessage, bytesMax: number): AppError {
   takeInRest(req)
   return new AppError('body_too_large', { message: `The body is larger than ${bytesMax} bytes.` })
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import { handleSpeech } from '#gateway/speech/handle-speech.ts'
+import { handleTranscription } from '#gateway/speech/handle-transcription.ts'
 import type { SpeechGateway } from '#gateway/speech/speech.ts'
 import { AppError } from '#src/errors.ts'
 import { parseAiriSpeechRequest, parseSpeechRequest } from '#wire/speech-request.ts'
@@ -91,6 +92,14 @@ export function createSpeechPaths(gateway: SpeechGateway): ReadonlyMap<string, S
         ),
       },
     ],
+    ...(['transcriptions', 'translations'] as const).map((protocol): [string, SpeechPath] => [
+      `/v1/audio/${protocol}`,
+      {
+        method: 'POST',
+        surface: openai,
+        handler: counted((req, exchange) => handleTranscription(gateway, req, exchange, protocol)),
+      },
+    ]),
     ['/v1/audio/voices', { method: 'GET', surface: openai, handler: read(anyVoices) }],
     ['/v1/audio/models', { method: 'GET', surface: openai, handler: read(models) }],
     [

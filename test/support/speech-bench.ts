@@ -12,6 +12,10 @@ import { putRouterConfig } from '#test/support/router-config.ts'
 export const CHARACTER_PICO = 15_000_000n
 export const perCharacter = { lines: { characters: String(CHARACTER_PICO) } }
 
+/** Pico-dollars for a second. */
+export const SECOND_PICO = 100_000_000n
+const perSecond = { lines: { seconds: String(SECOND_PICO) } }
+
 /** What so many characters cost, in nano-dollars. */
 export const nanosOf = (characters: number): bigint => (BigInt(characters) * CHARACTER_PICO + 999n) / 1000n
 
@@ -96,13 +100,31 @@ export async function createSpeechBench(options: { env?: Record<string, string>;
         },
       },
     },
-    defaults: { speechModel: 'say/openai' },
+    asr: {
+      models: {
+        'hear/whisper': {
+          provider: 'openai',
+          upstreams: [
+            { id: 'one', ...upstreams.openai, overrideModel: 'whisper-1' },
+            { id: 'two', ...upstreams.openai, overrideModel: 'whisper-1', headers: { 'x-second': 'yes' } },
+          ],
+          price: perSecond,
+        },
+        'hear/tokens': {
+          provider: 'openai',
+          upstreams: [{ id: 'tokens', ...upstreams.openai, overrideModel: 'gpt-4o-transcribe' }],
+          price: { lines: { input: '2500000', audio_input: '6000000', output: '10000000' } },
+        },
+      },
+    },
+    defaults: { speechModel: 'say/openai', transcriptionModel: 'hear/whisper' },
   }
   const extra = (options.config ?? {}) as Json
   await putRouterConfig(gateway.url, {
     ...config,
     ...extra,
     tts: { models: { ...config.tts.models, ...extra.tts?.models } },
+    asr: { models: { ...config.asr.models, ...extra.asr?.models } },
     defaults: { ...config.defaults, ...extra.defaults },
   })
 

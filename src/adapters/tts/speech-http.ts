@@ -14,7 +14,8 @@ export interface SpeechHttpRequest {
   method: 'GET' | 'POST'
   url: string
   headers: Record<string, string>
-  body: string | undefined
+  /** A stream is sent as it comes; the headers say how long it is, where that is known. */
+  body: string | Readable | undefined
 }
 
 export interface SpeechHttpResponse {
@@ -135,6 +136,14 @@ export type SpeechHttp = ReturnType<typeof createSpeechHttp>
 function sentAs({ headers, body }: SpeechHttpRequest, onSent: (() => void) | undefined) {
   const all = { 'accept-encoding': 'identity', ...headers }
   if (body === undefined || onSent === undefined) return { headers: all, body: body ?? null }
+  if (typeof body !== 'string') {
+    const source = body
+    async function* passed() {
+      onSent?.()
+      yield* source
+    }
+    return { headers: all, body: Readable.from(passed(), { objectMode: false }) }
+  }
   const bytes = Buffer.from(body)
   async function* taken() {
     onSent?.()

@@ -65,6 +65,26 @@ export function createAudioSink(options: {
       endResponse(res, held ?? NOTHING, stallMs)
     },
 
+    /** Lets go of what was held back, and ends with more; for streams that have a place for an error. */
+    endWith(last: string): void {
+      if (ended) return
+      ended = true
+      endResponse(res, Buffer.concat([held ?? NOTHING, Buffer.from(last)]), stallMs)
+    },
+
+    /** All at once, instead of pieces. */
+    whole(headers: Record<string, string>, body: Buffer): void {
+      if (ended) return
+      ended = true
+      res.writeHead(200, headers)
+      endResponse(res, body, stallMs)
+    },
+
+    /** Nothing is written here any more: the answer is an error. */
+    release(): void {
+      ended = true
+    },
+
     /** Ends without the last byte: a client can tell that something is missing. */
     break(): void {
       ended = true

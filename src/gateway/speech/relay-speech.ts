@@ -10,6 +10,7 @@ import { createAudioSink } from './audio-sink.ts'
 import { usageOfPart, usageOfWhole } from './speech-meter.ts'
 import type { SpeechOffer } from './speech-offers.ts'
 import type { SpeechTarget } from './speech-target.ts'
+import { createStop, faultOfStop, type StopReason } from './stop.ts'
 import { thrownFault } from './thrown-fault.ts'
 
 /** One admitted call for speech. */
@@ -20,8 +21,6 @@ export interface SpeechCall extends MeteredCall<SpeechTarget> {
   /** As the client asked; a target may speak with another one. */
   voice: string | undefined
 }
-
-type Stop = 'client_abort' | 'timeout_total' | 'shutting_down'
 
 /**
  * Tries the targets until one has audio, and passes it on at the client's pace; the last byte leaves when the call is
@@ -44,8 +43,7 @@ export async function relaySpeech(gateway: Gateway, call: SpeechCall): Promise<v
 function createRelay(gateway: Gateway, call: SpeechCall) {
   const { exchange, route } = call
   const recorder = createRecorder(call)
-  const stopping = new AbortController()
-  let stopped: Stop | undefined
+  const stopping = createStop()
   let sent = false
   let gone = false
   let draining = false
@@ -58,22 +56,18 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
     onGone: clientGone,
   })
 
-  function stop(why: Stop): void {
-    stopped ??= why
-    stopping.abort(new Error(why))
-  }
-
   /** Tokens are only known at the end: hanging up before it must not make them free. */
   function clientGone(): void {
     gone = true
     const drain = gateway.policy.clientAbort === 'drain' || offered?.meter.exact === false
     if (drain && sent) draining = true
-    else stop('client_abort')
+    else stopping.stop('client_abort')
   }
 
   /** What an adapter throws; what is no fault of anybody is our own. */
   function faultOf(error: unknown): UpstreamFault {
-    if (stopped !== undefined) return faultOfStop(stopped)
+    const why = stopping.why()
+    if (why !== undefined) return faultOfStop(why)
     const fault = thrownFault(error)
     if (fault === undefined) throw error
     return fault
@@ -114,7 +108,7 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
   }
 
   /** Nobody's fault: the target is let go. */
-  function release(target: SpeechTarget, why: Stop): void {
+  function release(target: SpeechTarget, why: StopReason): void {
     call.dispatch.report(target, 'aborted')
     endAttempt(call, why)
   }
@@ -133,6 +127,7 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
   /** Audio went out and no more will come. */
   async function endCut(index: number, target: SpeechTarget, offer: SpeechOffer, fault: UpstreamFault) {
     const used = usageOfPart(offer.meter)
+    const stopped = stopping.why()
     if (stopped === 'client_abort' || stopped === 'shutting_down') {
       release(target, stopped)
       const why = stopped === 'client_abort' ? ({ outcome: 'client_abort' } as const) : CUT_OFF
@@ -160,12 +155,13 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
       for await (const piece of answer.body) {
         recorder.add(piece)
         await sink.write(piece)
-        if (stopped !== undefined) break
+        if (stopping.why() !== undefined) break
       }
     } catch (error) {
       await endCut(index, target, offer, faultOf(error))
       return 'ended'
     }
+    const stopped = stopping.why()
     if (stopped !== undefined) {
       await endCut(index, target, offer, faultOfStop(stopped))
       return 'ended'
@@ -197,6 +193,7 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
       beginAttempt(call, target)
       const answer = await speak(target, offer)
       if (!('class' in answer)) return await pass(index, target, offer, answer)
+      const stopped = stopping.why()
       if (stopped === 'shutting_down') return SHUTTING_DOWN
       if (stopped === 'client_abort') return await endUnheard(index, target, offer)
       if (!draining) return answer
@@ -208,17 +205,13 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
 
     tick(nowMs: number): void {
       sink.tick(nowMs)
-      if (nowMs - exchange.startedAt > route.timeouts.totalMs) stop('timeout_total')
+      if (nowMs - exchange.startedAt > route.timeouts.totalMs) stopping.stop('timeout_total')
     },
 
     cut(): void {
-      stop('shutting_down')
+      stopping.stop('shutting_down')
     },
   }
-}
-
-function faultOfStop(why: Stop): UpstreamFault {
-  return { class: 'provider', code: why, timedOut: why === 'timeout_total' }
 }
 
 const CUT_OFF = { outcome: 'cut_off', reason: 'shutting_down' } as const

@@ -1,12 +1,20 @@
+import type { SpeechHttp } from '#adapters/tts/speech-http.ts'
 import type { Gateway } from '../gateway.ts'
 import type { AudioRoutes } from './audio-routes.ts'
 import type { SpeechTarget } from './speech-target.ts'
+import type { TranscriptionTarget } from './transcription-target.ts'
 import type { VoiceDirectory } from './voice-directory.ts'
 
 /** What speech adds to the gateway. */
 export interface Speech {
   routes: AudioRoutes<SpeechTarget>
   voices: VoiceDirectory
+  transcriptions: AudioRoutes<TranscriptionTarget>
+  translations: AudioRoutes<TranscriptionTarget>
+  /** Sends forms to upstreams. */
+  http: Pick<SpeechHttp, 'send'>
+  /** The longest file. */
+  uploadBytesMax: number
 }
 
 export type SpeechGateway = Gateway & { speech: Speech }
