@@ -26,6 +26,7 @@ import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
+import { requestRoutes } from '#routes/client/requests.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { homeRoutes } from '#routes/public/home.ts'
@@ -141,6 +142,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     scope.decorateRequest(clientKeyDecorator)
     scope.addHook('onRequest', requireClient(deps.keyring))
     receiptRoutes(scope, deps)
+    requestRoutes(scope, deps)
     walletRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {

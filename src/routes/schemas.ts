@@ -141,7 +141,7 @@ const UnitPrice = Type.String({ pattern: '^(0|[1-9][0-9]{0,15})$', description: 
 const byKind = <Value extends TSchema>(value: Value) =>
   Type.Partial(Type.Object(Object.fromEntries(usageKinds.map((kind) => [kind, value]))))
 
-const AttemptBody = Type.Object({
+export const AttemptBody = Type.Object({
   provider: Type.String(),
   model: Type.String(),
   upstream: Type.Optional(Type.String({ description: 'The operator’s own id of the upstream.' })),
@@ -153,7 +153,7 @@ const AttemptBody = Type.Object({
 })
 
 /** For the OpenAPI document alone: receipts leave as they are stored, and parseReceipt is what reads them. */
-const ReceiptBody = Type.Object({
+export const ReceiptBody = Type.Object({
   v: Type.Literal(RECEIPT_VERSION),
   log: Type.String(),
   receipt_id: Type.String(),
