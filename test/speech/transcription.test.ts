@@ -358,7 +358,7 @@ test('forms that are none, or too much, are refused before anything is held', as
     [
       [
         ['model', 'hear/whisper'],
-        ['file', { name: 'huge.wav', bytes: Buffer.alloc(41 * 1024 * 1024) }],
+        ['file', { name: 'huge.wav', bytes: Buffer.alloc(46 * 1024 * 1024) }],
       ],
       413,
       null,

@@ -1,12 +1,12 @@
 import type { PriceBook, PriceBookEntry } from '#domain/price-book.ts'
 import type { RoutedModel, RoutedUpstream, RouterSnapshot, Surface } from '#domain/router/snapshot.ts'
+import type { CandidateGroup } from '#gateway/dispatch/candidate.ts'
+import { createRouteCache } from '#gateway/route-cache.ts'
+import { atLeastOne, type Exclusion, pricingMissing, unknownModel } from '#gateway/route-errors.ts'
+import type { CallRoute, ListedModel, RouteTimeouts } from '#gateway/routes.ts'
+import type { CallTarget } from '#gateway/target.ts'
+import type { Provider } from '#gateway/targets.ts'
 import { AppError } from '#src/errors.ts'
-import type { CandidateGroup } from '../dispatch/candidate.ts'
-import { createRouteCache } from '../route-cache.ts'
-import { atLeastOne, type Exclusion, pricingMissing, unknownModel } from '../route-errors.ts'
-import type { CallRoute, ListedModel, RouteTimeouts } from '../routes.ts'
-import type { CallTarget } from '../target.ts'
-import type { Provider } from '../targets.ts'
 
 /** What a model of speech stands for. */
 export interface AudioRoute<T extends CallTarget> extends CallRoute<T> {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { endResponse } from '../client-stream.ts'
+import { endResponse } from '#gateway/client-stream.ts'
 
 const NOTHING = Buffer.alloc(0)
 

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import busboy from '@fastify/busboy'
+import { takeInRest } from '#gateway/read-body.ts'
 import { AppError } from '#src/errors.ts'
 import type { FilePart } from '#wire/transcription-form.ts'
 import type { FormField } from '#wire/transcription-request.ts'
-import { takeInRest } from '../read-body.ts'
 import { createUpload, type Upload, type UploadOptions } from './upload.ts'
 
 /** A form whose file has begun; fields may follow it. */

@@ -1,5 +1,5 @@
 import type { SpeechHttp } from '#adapters/tts/speech-http.ts'
-import type { Gateway } from '../gateway.ts'
+import type { Gateway } from '#gateway/gateway.ts'
 import type { AudioRoutes } from './audio-routes.ts'
 import type { SpeechTarget } from './speech-target.ts'
 import type { TranscriptionTarget } from './transcription-target.ts'

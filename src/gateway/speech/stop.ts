@@ -1,4 +1,4 @@
-import type { UpstreamFault } from '../upstream-fault.ts'
+import type { UpstreamFault } from '#gateway/upstream-fault.ts'
 
 /** Why a call is ended from our side. */
 export type StopReason = 'client_abort' | 'timeout_total' | 'shutting_down'

@@ -1,5 +1,5 @@
 import type { TtsFault } from '#adapters/tts/adapter.ts'
-import type { UpstreamFault } from '../upstream-fault.ts'
+import type { UpstreamFault } from '#gateway/upstream-fault.ts'
 
 /** The fault that an adapter of speech has thrown; undefined for what is none. */
 export function thrownFault(error: unknown): UpstreamFault | undefined {

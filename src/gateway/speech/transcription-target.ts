@@ -12,9 +12,9 @@ import {
 } from '#domain/presets.ts'
 import type { PriceBookEntry } from '#domain/price-book.ts'
 import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
-import type { Exclusion } from '../route-errors.ts'
-import type { CallTarget, TargetCredential } from '../target.ts'
-import { type Authenticator, environmentCredential, type Provider } from '../targets.ts'
+import type { Exclusion } from '#gateway/route-errors.ts'
+import type { CallTarget, TargetCredential } from '#gateway/target.ts'
+import { type Authenticator, environmentCredential, type Provider } from '#gateway/targets.ts'
 
 export type TranscriptionProtocol = 'transcriptions' | 'translations'
 
