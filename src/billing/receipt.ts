@@ -89,72 +89,82 @@ export interface ReceiptAttempt {
 
 const kindsSorted = [...usageKinds].sort()
 
+type Loose<T> = { [Name in keyof T]: object extends Pick<T, Name> ? T[Name] | undefined : T[Name] }
+
+/** A receipt on its way into text: what is unknown may also be undefined. */
+export type ReceiptFields = Loose<Omit<Receipt, 'attempt_list'>> & {
+  attempt_list?: readonly Loose<ReceiptAttempt>[] | undefined
+}
+
 /**
  * The canonical text of a receipt: equal to canonicalJson of it, at a fraction of the cost, because the hot path writes
  * one per call. Kinds with zero units are left out. Throws RangeError for a number that is no count and for text that is
- * not well-formed, so that nothing unverifiable is ever signed.
+ * not well-formed, so that nothing unverifiable is ever signed. A price that it has seen must not change any more.
  */
-export function encodeReceipt(receipt: Receipt): string {
-  // The members stand in the order of RFC 8785. JSON.stringify keeps it, skips what is undefined and escapes as the RFC
-  // does; it is several times faster than joining the members by hand.
-  return JSON.stringify({
-    absorbed_nanousd: text(receipt.absorbed_nanousd),
-    account: text(receipt.account),
-    alias_name: optionalText(receipt.alias_name),
-    attempt_list: receipt.attempt_list?.map(attempt),
-    attempts: count(receipt.attempts),
-    charged_nanousd: text(receipt.charged_nanousd),
-    config_version: receipt.config_version === undefined ? undefined : count(receipt.config_version),
-    issued_at: text(receipt.issued_at),
-    key_id: text(receipt.key_id),
-    lock_digest: optionalText(receipt.lock_digest),
-    log: text(receipt.log),
-    model: text(receipt.model),
-    model_used: text(receipt.model_used),
-    origin: optionalText(receipt.origin),
-    outcome: receipt.outcome,
-    price: {
-      book: text(receipt.price.book),
-      flat_nanousd: optionalText(receipt.price.flat_nanousd),
-      lines: sortedLines(receipt.price.lines),
-      minimum_nanousd: optionalText(receipt.price.minimum_nanousd),
-    },
-    profile: optionalText(receipt.profile),
-    project_key: text(receipt.project_key),
-    provider: text(receipt.provider),
-    reason: optionalText(receipt.reason),
-    receipt_id: text(receipt.receipt_id),
-    request_commit: optionalText(receipt.request_commit),
-    response_commit: optionalText(receipt.response_commit),
-    seq: count(receipt.seq),
-    stream: receipt.stream,
-    upstream_id: optionalText(receipt.upstream_id),
-    usage: sortedUnits(receipt.usage),
-    usage_source: receipt.usage_source,
-    v: RECEIPT_VERSION,
-  })
+export function encodeReceipt(receipt: ReceiptFields): string {
+  // The members stand in the order of RFC 8785. JSON.stringify takes twice as long for objects that are new every time.
+  const { attempt_list, config_version, price } = receipt
+  let all = `{"absorbed_nanousd":${text(receipt.absorbed_nanousd)},"account":${text(receipt.account)}`
+  all += optional(',"alias_name":', receipt.alias_name)
+  if (attempt_list !== undefined) all += `,"attempt_list":[${attempts(attempt_list)}]`
+  all += `,"attempts":${count(receipt.attempts)},"charged_nanousd":${text(receipt.charged_nanousd)}`
+  if (config_version !== undefined) all += `,"config_version":${count(config_version)}`
+  all += `,"issued_at":${text(receipt.issued_at)},"key_id":${text(receipt.key_id)}`
+  all += optional(',"lock_digest":', receipt.lock_digest)
+  all += `,"log":${text(receipt.log)},"model":${text(receipt.model)},"model_used":${text(receipt.model_used)}`
+  all += optional(',"origin":', receipt.origin)
+  all += `,"outcome":${text(receipt.outcome)},"price":${priceTexts.get(price) ?? keepPrice(price)}`
+  all += optional(',"profile":', receipt.profile)
+  all += `,"project_key":${text(receipt.project_key)},"provider":${text(receipt.provider)}`
+  all += optional(',"reason":', receipt.reason)
+  all += `,"receipt_id":${text(receipt.receipt_id)}`
+  all += optional(',"request_commit":', receipt.request_commit)
+  all += optional(',"response_commit":', receipt.response_commit)
+  all += `,"seq":${count(receipt.seq)},"stream":${receipt.stream}`
+  all += optional(',"upstream_id":', receipt.upstream_id)
+  all += `,"usage":{${units(receipt.usage)}},"usage_source":${text(receipt.usage_source)}`
+  return `${all},"v":"${RECEIPT_VERSION}"}`
 }
 
-function attempt(entry: ReceiptAttempt) {
-  return {
-    cost_nanousd: optionalText(entry.cost_nanousd),
-    key: optionalText(entry.key),
-    model: text(entry.model),
-    ms: count(entry.ms),
-    protocol: optionalText(entry.protocol),
-    provider: text(entry.provider),
-    result: text(entry.result),
-    upstream: optionalText(entry.upstream),
-  }
+/** Prices are made once for each target, and written on every receipt of it. */
+const priceTexts = new WeakMap<ReceiptPrice, string>()
+
+function keepPrice(price: ReceiptPrice): string {
+  let all = `{"book":${text(price.book)}`
+  all += optional(',"flat_nanousd":', price.flat_nanousd)
+  all += `,"lines":{${lines(price.lines)}}`
+  all += optional(',"minimum_nanousd":', price.minimum_nanousd)
+  all += '}'
+  priceTexts.set(price, all)
+  return all
 }
+
+function attempts(list: readonly Loose<ReceiptAttempt>[]): string {
+  let all = ''
+  for (const entry of list) {
+    all += all === '' ? '{' : ',{'
+    if (entry.cost_nanousd !== undefined) all += `"cost_nanousd":${text(entry.cost_nanousd)},`
+    if (entry.key !== undefined) all += `"key":${text(entry.key)},`
+    all += `"model":${text(entry.model)},"ms":${count(entry.ms)}`
+    all += optional(',"protocol":', entry.protocol)
+    all += `,"provider":${text(entry.provider)},"result":${text(entry.result)}`
+    all += optional(',"upstream":', entry.upstream)
+    all += '}'
+  }
+  return all
+}
+
+/** JSON escapes none of these, so most texts are written as they are. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
 function text(value: string): string {
+  if (PLAIN.test(value)) return `"${value}"`
   if (!value.isWellFormed()) throw new RangeError('a receipt holds no lone surrogate')
-  return value
+  return JSON.stringify(value)
 }
 
-function optionalText(value: string | undefined): string | undefined {
-  return value === undefined ? undefined : text(value)
+function optional(name: string, value: string | undefined): string {
+  return value === undefined ? '' : name + text(value)
 }
 
 function count(value: number): number {
@@ -162,20 +172,20 @@ function count(value: number): number {
   return value
 }
 
-function sortedUnits(usage: Usage): Usage {
-  const sorted: Partial<Record<UsageKind, number>> = {}
+function units(usage: Usage): string {
+  let all = ''
   for (const kind of kindsSorted) {
     const units = usage[kind]
-    if (units !== undefined && units !== 0) sorted[kind] = count(units)
+    if (units !== undefined && units !== 0) all += `${all === '' ? '' : ','}"${kind}":${count(units)}`
   }
-  return sorted
+  return all
 }
 
-function sortedLines(lines: ReceiptPrice['lines']): ReceiptPrice['lines'] {
-  const sorted: Partial<Record<UsageKind, string>> = {}
+function lines(prices: ReceiptPrice['lines']): string {
+  let all = ''
   for (const kind of kindsSorted) {
-    const price = lines[kind]
-    if (price !== undefined) sorted[kind] = text(price)
+    const price = prices[kind]
+    if (price !== undefined) all += `${all === '' ? '' : ','}"${kind}":${text(price)}`
   }
-  return sorted
+  return all
 }

@@ -2,15 +2,10 @@ import { leafHash } from '#billing/merkle.ts'
 import { type Outcome, outcomeNumbers } from '#billing/outcome.ts'
 import { RECEIPT_CHARS_MAX } from '#billing/parse-receipt.ts'
 import { type EndedUsage, priceTerms, usageNanos, worthNanos } from '#billing/price.ts'
-import {
-  ATTEMPTS_LISTED_MAX,
-  encodeReceipt,
-  RECEIPT_VERSION,
-  type Receipt,
-  type ReceiptAttempt,
-} from '#billing/receipt.ts'
+import { ATTEMPTS_LISTED_MAX, encodeReceipt, RECEIPT_VERSION, type ReceiptFields } from '#billing/receipt.ts'
 import { completionTokens, promptTokens, type Usage, type UsageSource, usageSources } from '#billing/usage.ts'
 import { assert } from '#lib/assert.ts'
+import { utcMillis } from '#lib/utc-millis.ts'
 import type { CallContext } from './call-context.ts'
 import type { SettleOp } from './ledger.ts'
 
@@ -87,34 +82,34 @@ export function settlement(call: AdmittedCall, end: CallEnd, options: { log: str
   const absorbed = priced - charged
   assert(charged >= 0n && charged <= call.held, 'a charge never exceeds its hold')
 
-  const receipt: Receipt = {
+  // One literal without spreads: it is made for every call.
+  const receipt: ReceiptFields = {
     v: RECEIPT_VERSION,
     log: options.log,
     receipt_id: RECEIPT_ID_PREFIX + call.requestId,
     account: context.account,
     seq: Number(call.seq),
-    issued_at: new Date(options.nowMs).toISOString(),
+    issued_at: utcMillis(options.nowMs),
     project_key: context.projectId,
     key_id: context.keyId,
-    ...(context.aliasName !== undefined && { alias_name: context.aliasName }),
-    ...(context.profile !== undefined && { profile: context.profile }),
-    ...(context.origin !== undefined && { origin: context.origin }),
+    alias_name: context.aliasName,
+    profile: context.profile,
+    origin: context.origin,
     model: context.model,
     provider: target.provider,
     model_used: end.modelUsed ?? target.model,
-    ...(end.upstreamId !== undefined && { upstream_id: end.upstreamId }),
+    upstream_id: end.upstreamId,
     attempts,
-    ...(end.attemptList !== undefined &&
-      attempts <= ATTEMPTS_LISTED_MAX && { attempt_list: end.attemptList.map(listed) }),
+    attempt_list: attempts <= ATTEMPTS_LISTED_MAX ? end.attemptList?.map(listed) : undefined,
     stream: context.stream,
     outcome: end.outcome,
-    ...(end.reason !== undefined && { reason: end.reason }),
+    reason: end.reason,
     usage: end.usage,
     usage_source: end.usageSource,
     price: terms === target.price ? target.encoded.base : (target.encoded.long ?? target.encoded.base),
     charged_nanousd: charged.toString(),
     absorbed_nanousd: absorbed.toString(),
-    ...(context.configVersion !== undefined && { config_version: context.configVersion }),
+    config_version: context.configVersion,
   }
   const text = boundedText(receipt)
   return {
@@ -141,19 +136,22 @@ export function settlement(call: AdmittedCall, end: CallEnd, options: { log: str
 }
 
 /** The text of a receipt, without the list of attempts where that would make it longer than a receipt may be. */
-function boundedText(receipt: Receipt): string {
+function boundedText(receipt: ReceiptFields): string {
   const text = encodeReceipt(receipt)
   if (text.length <= RECEIPT_CHARS_MAX || receipt.attempt_list === undefined) return text
-  const { attempt_list, ...rest } = receipt
-  return encodeReceipt(rest)
+  return encodeReceipt({ ...receipt, attempt_list: undefined })
 }
 
-function listed(attempt: AttemptRecord): ReceiptAttempt {
-  const { costNanos, ms, ...names } = attempt
+function listed(attempt: AttemptRecord): NonNullable<ReceiptFields['attempt_list']>[number] {
   return {
-    ...names,
-    ms: Math.max(0, Math.round(ms)),
-    ...(costNanos !== undefined && { cost_nanousd: costNanos.toString() }),
+    cost_nanousd: attempt.costNanos?.toString(),
+    key: attempt.key,
+    model: attempt.model,
+    ms: Math.max(0, Math.round(attempt.ms)),
+    protocol: attempt.protocol,
+    provider: attempt.provider,
+    result: attempt.result,
+    upstream: attempt.upstream,
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isUtcMillis } from './utc-millis.ts'
+import fc from 'fast-check'
+import { isUtcMillis, utcMillis } from './utc-millis.ts'
 
 for (const { value, want } of [
   { value: '2026-11-22T01:41:15.123Z', want: true },
@@ -21,3 +22,17 @@ for (const { value, want } of [
 ]) {
   test(`isUtcMillis: ${value} is ${want ? 'a time' : 'refused'}`, () => assert.equal(isUtcMillis(value), want))
 }
+
+test('utcMillis writes what a Date writes, also when the clock is set', () => {
+  const ms = fc.integer({ min: 0, max: 4_102_444_800_000 })
+  const soon = fc.integer({ min: -3_000, max: 3_000 })
+  fc.assert(
+    fc.property(ms, fc.array(soon, { maxLength: 20 }), (start, steps) => {
+      for (const step of [0, ...steps]) {
+        const at = Math.max(0, start + step)
+        assert.equal(utcMillis(at), new Date(at).toISOString())
+      }
+    }),
+    { seed: 3339 },
+  )
+})

@@ -8,3 +8,17 @@ export function isUtcMillis(value: unknown): value is string {
   // The way back refuses 30 February and 24:00, which Date.parse may forgive.
   return millis >= 0 && new Date(millis).toISOString() === value
 }
+
+let second = Number.NaN
+let secondText = ''
+
+/** The same as toISOString of a Date, for a clock: the second is written once and not for every instant in it. */
+export function utcMillis(ms: number): string {
+  const current = Math.floor(ms / 1000)
+  if (current !== second) {
+    secondText = new Date(current * 1000).toISOString().slice(0, -4)
+    second = current
+  }
+  const rest = Math.trunc(ms - current * 1000)
+  return `${secondText}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`
+}
