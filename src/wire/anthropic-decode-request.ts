@@ -33,7 +33,7 @@ export function decodeMessagesRequest(body: JsonObject): { request: NeutralReque
     ...(isFilled(user) && { user }),
   }
   for (const [name, value] of Object.entries(body))
-    if (!carried.has(name) && !isAbsent(value) && !(Array.isArray(value) && value.length === 0))
+    if (!carried.has(name) && !isAbsent(value) && !idle.has(value) && !(Array.isArray(value) && value.length === 0))
       lose(nameOf(name), `${nameOf(name)} has no counterpart`, essential.has(name))
   return { request, losses }
 }
@@ -42,9 +42,10 @@ export function decodeMessagesRequest(body: JsonObject): { request: NeutralReque
 const carried = new Set([
   ...['model', 'messages', 'system', 'stream', 'max_tokens', 'temperature', 'top_p', 'top_k', 'stop_sequences'],
   ...['tools', 'tool_choice', 'thinking', 'output_config', 'output_format', 'metadata'],
-  ...['cache_control', 'service_tier', 'speed', 'inference_geo', 'diagnostics'],
 ])
-const essential = new Set(['mcp_servers', 'container', 'compaction', 'thread'])
+/** Without these the answer would be another one, or be made where the caller does not want it. */
+const essential = new Set(['mcp_servers', 'container', 'compaction', 'thread', 'inference_geo'])
+const idle = new Set<unknown>(['auto', 'standard_only', 'standard', 'global'])
 
 function decodeMessages(body: JsonObject, lose: Lose): { system: Part[]; messages: Message[] } {
   const system = decodeBlocks(body.system, 'system', lose)

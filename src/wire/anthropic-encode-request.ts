@@ -34,6 +34,7 @@ export function encodeMessagesRequest(
   }
   if (turns.length === 0) lose('messages', 'nothing is left to say', true)
 
+  if (request.metadata !== undefined) lose('metadata', 'metadata has no counterpart')
   const { maxTokens = target.maxOutputTokens, stream, user } = request
   const plan = planThinking(request.reasoning, maxTokens, traits, findObstacles(request, turns), lose)
   const thinks = plan.thinking !== undefined && plan.thinking.type !== 'disabled'

@@ -31,7 +31,7 @@ const carried = new Set([
   ...['model', 'messages', 'stream', 'stream_options', 'tools', 'functions', 'tool_choice', 'function_call'],
   ...['parallel_tool_calls', 'max_completion_tokens', 'max_tokens', 'temperature', 'top_p', 'top_k', 'stop'],
   ...['reasoning_effort', 'reasoning', 'thinking', 'response_format', 'user', 'safety_identifier', 'metadata'],
-  ...['service_tier', 'prompt_cache_key', 'prompt_cache_retention', 'top_logprobs', 'include_reasoning', 'usage'],
+  ...['top_logprobs', 'include_reasoning', 'usage'],
 ])
 
 /** The values of other members that ask for nothing. */
@@ -42,6 +42,8 @@ function isIdle(name: string, value: unknown): boolean {
     case 'store':
     case 'logprobs':
       return value === false
+    case 'service_tier':
+      return value === 'auto' || value === 'default'
     case 'logit_bias':
       return isObject(value) && Object.keys(value).length === 0
     case 'presence_penalty':

@@ -29,6 +29,7 @@ export function encodeChatRequest(
   if (messages.length === 0) lose('messages', 'nothing is left to say', true)
   const { tools, toolChoice, maxTokens, temperature, topP, user } = request
   if (request.topK !== undefined) lose('top_k', 'top_k has no counterpart')
+  if (request.metadata !== undefined) lose('metadata', 'metadata has no counterpart')
   const body: JsonObject = {
     messages,
     ...(request.stream && { stream: true }),

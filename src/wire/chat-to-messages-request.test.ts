@@ -408,12 +408,16 @@ const rows: Row[] = [
       frequency_penalty: 0,
       modalities: ['text'],
       store: false,
-      metadata: { a: 'b' },
       service_tier: 'auto',
-      prompt_cache_key: 'x',
       seed: null,
     },
     want: {},
+  },
+  {
+    name: 'what only chat knows of',
+    body: { messages: [user], metadata: { a: 'b' }, prompt_cache_key: 'x', prompt_cache_retention: '24h' },
+    want: { metadata: undefined },
+    lost: ['prompt_cache_key', 'prompt_cache_retention', 'metadata'],
   },
   { name: 'several answers', body: { messages: [user], n: 2 }, want: {}, lost: ['n!'] },
   {

@@ -427,12 +427,14 @@ const rows: Row[] = [
       context_management: { edits: [] },
       container: 'c',
       mcp_servers: [],
-      service_tier: 'auto',
+      service_tier: 'standard_only',
+      speed: 'standard',
       cache_control: { type: 'ephemeral' },
+      inference_geo: 'us',
       stop_sequences: null,
     },
     want: { container: undefined },
-    lost: ['context_management', 'container!'],
+    lost: ['context_management', 'container!', 'cache_control', 'inference_geo!'],
   },
 ]
 

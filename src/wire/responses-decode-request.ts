@@ -18,8 +18,14 @@ const known = new Set([
   ...['model', 'input', 'instructions', 'stream', 'stream_options', 'tools', 'tool_choice', 'parallel_tool_calls'],
   ...['max_output_tokens', 'temperature', 'top_p', 'reasoning', 'text', 'user', 'safety_identifier', 'metadata'],
   // What our answers say anyway: nothing is stored, and reasoning is always sent along with its seal.
-  ...['store', 'background', 'include', 'service_tier'],
+  ...['store', 'background', 'include'],
 ])
+
+/** What other members are where they are not sent. */
+const idle: Readonly<Record<string, readonly unknown[]>> = {
+  truncation: ['disabled'],
+  service_tier: ['auto', 'default'],
+}
 
 /** Reads a request of this protocol for a target that speaks another one. Never throws: what it cannot read is lost. */
 export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
@@ -41,7 +47,7 @@ export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
     ...(isObject(body.metadata) && Object.keys(body.metadata).length > 0 && { metadata: body.metadata }),
   }
   for (const [name, value] of Object.entries(body))
-    if (!known.has(name) && !isAbsent(value) && value !== 'disabled')
+    if (!known.has(name) && !isAbsent(value) && !idle[name]?.includes(value))
       lose(name, `${name.slice(0, 64)} has no counterpart`)
   for (const each of Array.isArray(body.include) ? body.include : [])
     if (each !== 'reasoning.encrypted_content') lose('include', `${nameOf(each)} has no counterpart`)
