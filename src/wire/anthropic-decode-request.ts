@@ -43,8 +43,8 @@ const carried = new Set([
   ...['model', 'messages', 'system', 'stream', 'max_tokens', 'temperature', 'top_p', 'top_k', 'stop_sequences'],
   ...['tools', 'tool_choice', 'thinking', 'output_config', 'output_format', 'metadata'],
 ])
-/** Without these the answer would be another one, or be made where the caller does not want it. */
-const essential = new Set(['mcp_servers', 'container', 'compaction', 'thread', 'inference_geo'])
+const essential = new Set(['mcp_servers', 'container', 'compaction', 'thread'])
+/** What choosing nothing is called: by `service_tier`, `speed`, `inference_geo`. */
 const idle = new Set<unknown>(['auto', 'standard_only', 'standard', 'global'])
 
 function decodeMessages(body: JsonObject, lose: Lose): { system: Part[]; messages: Message[] } {

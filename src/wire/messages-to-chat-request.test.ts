@@ -430,11 +430,11 @@ const rows: Row[] = [
       service_tier: 'standard_only',
       speed: 'standard',
       cache_control: { type: 'ephemeral' },
-      inference_geo: 'us',
+      inference_geo: 'global',
       stop_sequences: null,
     },
     want: { container: undefined },
-    lost: ['context_management', 'container!', 'cache_control', 'inference_geo!'],
+    lost: ['context_management', 'container!', 'cache_control'],
   },
 ]
 
