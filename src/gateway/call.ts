@@ -15,6 +15,7 @@ import { GivenUpError } from '#lib/group-commit.ts'
 import type { TokenCount } from '#wire/count-tokens.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { TextRequest } from '#wire/text-request.ts'
+import { logCall } from './call-line.ts'
 import type { DispatchPlan } from './dispatch/candidates.ts'
 import type { Gateway } from './gateway.ts'
 import type { HoldPlan } from './hold-plan.ts'
@@ -197,31 +198,28 @@ function record(
   metrics.added.observe({ stream }, Math.max(0, seconds - upstreamMs / 1000))
   if (call.firstByteAt !== undefined)
     metrics.firstByte.observe({ stream }, (call.firstByteAt - exchange.startedAt) / 1000)
-  gateway.log.info(
-    {
-      request: `req_${exchange.id}`,
-      receipt: RECEIPT_ID_PREFIX + call.requestId,
-      project: context.projectId,
-      key: context.keyId,
-      alias: context.aliasName,
-      model: context.model,
-      stream: context.stream,
-      attempts: call.attempts.length,
-      faults: call.faults.map(({ fault }) => fault.code),
-      outcome: end.outcome,
-      reason: end.reason,
-      settlement: settled.status,
-      usage: end.usage,
-      usageSource: end.usageSource,
-      heldNanousd: call.held.toString(),
-      chargedNanousd: settled.charged.toString(),
-      absorbedNanousd: settled.absorbed.toString(),
-      firstByteMs: call.firstByteAt === undefined ? undefined : Math.round(call.firstByteAt - exchange.startedAt),
-      totalMs: Math.round(nowMs - exchange.startedAt),
-      upstreamMs: Math.round(upstreamMs),
-    },
-    'call',
-  )
+  logCall(gateway.log, {
+    request: `req_${exchange.id}`,
+    receipt: RECEIPT_ID_PREFIX + call.requestId,
+    project: context.projectId,
+    key: context.keyId,
+    alias: context.aliasName,
+    model: context.model,
+    stream: context.stream,
+    attempts: call.attempts.length,
+    faults: call.faults.map(({ fault }) => fault.code),
+    outcome: end.outcome,
+    reason: end.reason,
+    settlement: settled.status,
+    usage: end.usage,
+    usageSource: end.usageSource,
+    heldNanousd: call.held.toString(),
+    chargedNanousd: settled.charged.toString(),
+    absorbedNanousd: settled.absorbed.toString(),
+    firstByteMs: call.firstByteAt === undefined ? undefined : Math.round(call.firstByteAt - exchange.startedAt),
+    totalMs: Math.round(nowMs - exchange.startedAt),
+    upstreamMs: Math.round(upstreamMs),
+  })
 }
 
 /** Names of the call that every answer carries, also a failed one. */
