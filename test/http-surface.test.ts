@@ -110,6 +110,8 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/models/{id}',
     '/v1/receipts',
     '/v1/receipts/{id}',
+    '/v1/requests/{id}',
+    '/v1/route:explain',
     '/v1/wallet',
   ])
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(

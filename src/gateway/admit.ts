@@ -147,7 +147,8 @@ function unavailable(cause: unknown): never {
   throw new AppError('ledger_unavailable', { headers: { 'retry-after': '1' }, cause })
 }
 
-function priceHold(request: TextRequest, route: Route): HoldPlan {
+/** What to hold for a request. Throws AppError: pricing_missing, body_invalid. */
+export function priceHold(request: TextRequest, route: Route): HoldPlan {
   let plan: HoldPlan
   try {
     plan = planHold(request, route)

@@ -31,7 +31,10 @@ export function createDispatcher({ cooldownMs, cooldownMsMax }: DispatcherOption
     inflight,
 
     /** The order of attempts of one call. */
-    plan<T extends CallTarget>({ targets, groups }: Pick<CallRoute<T>, 'targets' | 'groups'>): DispatchPlan<T> {
+    plan<T extends CallTarget>({
+      targets,
+      groups,
+    }: Pick<CallRoute<T>, 'groups'> & { targets: readonly T[] }): DispatchPlan<T> {
       return createPlan({ candidates: targets, groups, health, inflight })
     },
 

@@ -11,8 +11,9 @@ import type { Target } from './target.ts'
 const DROPPED_MAX = 20
 
 /**
- * An interpreter for each protocol that the targets of a route speak; what of the request they are not told is noted. Targets that the request cannot be put to are left
- * out; when none remains, the caller is told what cannot be carried. Throws AppError unsupported_parameter.
+ * An interpreter for each protocol that the targets of a route speak; what of the request they are not told is noted. Targets
+ * that the request cannot be put to are left out; when none remains, the caller is told what cannot be carried. Throws
+ * AppError unsupported_parameter.
  */
 export function interpret(
   request: TextRequest,
@@ -20,10 +21,27 @@ export function interpret(
   exchange: Exchange,
   strict: boolean,
 ): { route: Route; interpreters: ReadonlyMap<Protocol, Interpreter> } {
-  const options = { id: exchange.id, created: Math.floor(Date.now() / 1000) }
+  const { interpreters, refused } = interpretersFor(request, route.targets, exchange.id, strict)
+  const targets = servedBy(interpreters, refused, route.targets)
+  const dropped = [...interpreters.values()].flatMap(({ losses }) => losses.map(({ path }) => path))
+  exchange.dropped = [...new Set(dropped)].slice(0, DROPPED_MAX)
+  return {
+    route: refused.size === 0 ? route : { ...route, targets },
+    interpreters,
+  }
+}
+
+/** An interpreter for each protocol, or what of the request it cannot carry. */
+export function interpretersFor(
+  request: TextRequest,
+  targets: readonly Target[],
+  id: string,
+  strict: boolean,
+): { interpreters: ReadonlyMap<Protocol, Interpreter>; refused: ReadonlyMap<Protocol, Loss> } {
+  const options = { id, created: Math.floor(Date.now() / 1000) }
   const interpreters = new Map<Protocol, Interpreter>()
   const refused = new Map<Protocol, Loss>()
-  for (const target of route.targets) {
+  for (const target of targets) {
     const { protocol } = target
     if (interpreters.has(protocol) || refused.has(protocol)) continue
     const interpreter = createInterpreter(request, target, options)
@@ -31,15 +49,18 @@ export function interpret(
     if (loss === undefined) interpreters.set(protocol, interpreter)
     else refused.set(protocol, loss)
   }
-  const [first, ...rest] = route.targets.filter(({ protocol }) => interpreters.has(protocol))
+  return { interpreters, refused }
+}
+
+/** Those that the request can be put to. Throws AppError unsupported_parameter when there is none. */
+export function servedBy(
+  interpreters: ReadonlyMap<Protocol, Interpreter>,
+  refused: ReadonlyMap<Protocol, Loss>,
+  targets: readonly Target[],
+): [Target, ...Target[]] {
+  const [first, ...rest] = targets.filter(({ protocol }) => interpreters.has(protocol))
   if (first === undefined) throw unsupported(refused)
-  const targets: [Target, ...Target[]] = [first, ...rest]
-  const dropped = [...interpreters.values()].flatMap(({ losses }) => losses.map(({ path }) => path))
-  exchange.dropped = [...new Set(dropped)].slice(0, DROPPED_MAX)
-  return {
-    route: refused.size === 0 ? route : { ...route, targets },
-    interpreters,
-  }
+  return [first, ...rest]
 }
 
 /** Whether the caller would rather have an error than an answer to less than was asked. */

@@ -6,7 +6,7 @@ import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { CandidateGroup } from './dispatch/candidate.ts'
 import { createRouteCache } from './route-cache.ts'
-import { atLeastOne, pricingMissing, unknownModel } from './route-errors.ts'
+import { atLeastOne, type Exclusion, pricingMissing, unknownModel } from './route-errors.ts'
 import type { CallTarget, Target } from './target.ts'
 import { type Authenticator, createTargets, type Provider } from './targets.ts'
 
@@ -26,10 +26,22 @@ export interface CallRoute<T extends CallTarget = CallTarget> {
 
 /** The same for text, asked in one protocol. */
 export interface Route extends CallRoute<Target> {
+  /** Upstreams, or keys of theirs, that are configured and cannot serve. */
+  excluded: readonly ExcludedUpstream[]
   /** A second attempt after this long without a first byte. */
   hedgeAfterMs: number | undefined
   /** The most that one answer may hold, whatever was asked for. */
   maxTokens: number | undefined
+}
+
+export interface ExcludedUpstream {
+  /** The operator's own id of it. */
+  upstream: string
+  provider: string
+  /** As the provider knows it. */
+  model: string
+  groupIndex: number
+  reason: Exclusion
 }
 
 export interface RouteTimeouts {
@@ -92,17 +104,27 @@ export function createRoutes(deps: RoutesDeps) {
   }
 
   function fromConfig(snapshot: RouterSnapshot, model: RoutedModel, protocol: Protocol): Route {
-    const all = model.groups.flatMap((group, index) =>
-      group.upstreams.flatMap((upstream) => makeTargets.fromConfig(model, upstream, index, protocol)),
-    )
-    const targets = all.filter((target) => typeof target !== 'string')
-    const excluded = all.filter((target) => typeof target === 'string')
+    const targets: Target[] = []
+    const excluded: ExcludedUpstream[] = []
+    for (const [index, group] of model.groups.entries())
+      for (const upstream of group.upstreams)
+        for (const made of makeTargets.fromConfig(model, upstream, index, protocol))
+          if (typeof made !== 'string') targets.push(made)
+          else {
+            const { id, provider, model } = upstream
+            excluded.push({ upstream: id, provider, model, groupIndex: index, reason: made })
+          }
     const { attemptMs, chainMs, idleMs, totalMs } = model.timeouts
     return {
       model: model.name,
       label: model.name,
       configVersion: snapshot.version,
-      targets: atLeastOne(targets, model.name, excluded),
+      targets: atLeastOne(
+        targets,
+        model.name,
+        excluded.map(({ reason }) => reason),
+      ),
+      excluded,
       groups: model.groups,
       timeouts: {
         firstByteMs: attemptMs,
@@ -137,6 +159,7 @@ export function createRoutes(deps: RoutesDeps) {
         model,
         typeof target === 'string' ? [target] : [],
       ),
+      excluded: [],
       groups: [ORDERED],
       timeouts: deps.timeouts,
       hedgeAfterMs: undefined,

@@ -1,12 +1,14 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
+import { explainRoute } from '#gateway/explain-route.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { handleCount } from '#gateway/handle-count.ts'
 import { handleText } from '#gateway/handle-text.ts'
 import type { ListedModel } from '#gateway/routes.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import { renderExplanation } from './explain.ts'
 import { modelShape } from './model-lists.ts'
 import { sendJson } from './send-json.ts'
 import type { SpeechPath } from './speech.ts'
@@ -89,6 +91,16 @@ export function createInferenceRoutes(
     }
   }
 
+  const explain: Handler = async (req, exchange) => {
+    openCalls.enter()
+    try {
+      const explanation = await explainRoute(gateway, req, exchange)
+      sendJson(exchange.res, 200, exchangeHeaders(exchange), renderExplanation(explanation))
+    } finally {
+      openCalls.leave()
+    }
+  }
+
   const textHandlers = new Map(Object.entries(textPaths).map(([path, text]) => [path, textHandler(text)]))
 
   function match(
@@ -106,6 +118,8 @@ export function createInferenceRoutes(
       return { ...speech, route: path, handler: method === speech.method ? speech.handler : notAllowed(speech.method) }
     if (path === '/v1/messages/count_tokens')
       return { route: path, surface: anthropic, handler: method === 'POST' ? count : notAllowed('POST') }
+    if (path === '/v1/route:explain')
+      return { route: path, surface: openai, handler: method === 'POST' ? explain : notAllowed('POST') }
     if (path === '/v1/models' || path.startsWith('/v1/models/')) {
       const isRead = method === 'GET' || method === 'HEAD'
       const surface = headers['anthropic-version'] === undefined ? openai : anthropic

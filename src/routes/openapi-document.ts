@@ -1,4 +1,5 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { explainAnswer, explainRequest } from './explain.ts'
 import { ErrorBody } from './schemas.ts'
 
 const refused = (description: string) => ({ description, content: { 'application/json': { schema: ErrorBody } } })
@@ -106,6 +107,27 @@ const gatewayPaths = {
         502: refused('Every upstream failed.'),
         503: refused('The ledger cannot be reached, or the gateway is at its limit.'),
         504: refused('The provider did not answer in time.'),
+      },
+    },
+  },
+  '/v1/route:explain': {
+    post: {
+      tags: ['models'],
+      summary: 'What a request would meet: who would be asked, who not and why, what would be held',
+      description: 'A dry run: nothing is held, nobody is asked. A request that would be refused is refused alike.',
+      security: [{ clientKey: [] }],
+      requestBody: { required: true, content: { 'application/json': { schema: explainRequest } } },
+      responses: {
+        200: {
+          description: 'The plan of the call.',
+          content: { 'application/json': { schema: explainAnswer } },
+        },
+        400: refused('The body or the price of the model is not valid, or nobody can be asked for this.'),
+        ...alwaysPossible,
+        404: refused('No model has this name.'),
+        413: refused('The body is too large.'),
+        415: refused('The body is not application/json, or is compressed.'),
+        503: refused('The key cannot be checked, no provider key opens, or the gateway is at its limit.'),
       },
     },
   },

@@ -97,6 +97,7 @@ export async function createTwoTargets(
   const route: Omit<Route, 'model' | 'label'> = {
     configVersion: undefined,
     targets: [first, ...rest],
+    excluded: [],
     groups: [{ strategy: 'ordered' }],
     timeouts,
     hedgeAfterMs: undefined,
