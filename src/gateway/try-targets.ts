@@ -1,7 +1,7 @@
 import { type Attempted, endAttempt, type MeteredCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import type { CallTarget } from './target.ts'
-import type { UpstreamFault } from './upstream-fault.ts'
+import { CHAIN_OVER, type UpstreamFault } from './upstream-fault.ts'
 
 /**
  * Tries the targets of a call until one has served it, and remembers what became of each. `attempt` resolves to `ended`
@@ -21,8 +21,10 @@ export async function tryTargets<T extends CallTarget>(
       dispatch.report(target, 'ok')
       return true
     }
-    if (result !== 'failed') noteFault(gateway, call, index, result)
-    if (isChainOver(call)) break
+    const chainOver = isChainOver(call)
+    const cutShort = typeof result === 'object' && result.code === 'timeout_first_byte' && chainOver
+    if (result !== 'failed') noteFault(gateway, call, index, cutShort ? CHAIN_OVER : result)
+    if (chainOver) break
   }
   return false
 }
