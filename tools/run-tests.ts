@@ -25,7 +25,10 @@ interface TestServer {
 }
 
 async function main(filters: string[]): Promise<number> {
-  const all = globSync('{src,test,tools,bench}/**/*.test.ts', { cwd: root, exclude: ['**/node_modules/**'] }).sort()
+  const all = globSync('{src,test,tools,bench,packages}/**/*.test.ts', {
+    cwd: root,
+    exclude: ['**/node_modules/**'],
+  }).sort()
   const files = filters.length === 0 ? all : all.filter((file) => filters.some((filter) => file.includes(filter)))
   if (files.length === 0) {
     say(`no test file matches ${filters.join(', ')}; there are ${all.length}`)

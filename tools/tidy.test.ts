@@ -29,7 +29,8 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
   .split('\0')
   .filter((file) => file !== '' && existsSync(file))
 const sources = tracked.filter((file) => /^src\/.*\.ts$/.test(file))
-const code = tracked.filter((file) => /^(src|test|tools|bench|bin)\/.*\.[jt]s$/.test(file))
+const packaged = tracked.filter((file) => /^packages\/\w+\/src\/.*\.ts$/.test(file))
+const code = tracked.filter((file) => /^(src|test|tools|bench|bin|packages)\/.*\.[jt]s$/.test(file))
 const documents = tracked.filter((file) => file.endsWith('.md'))
 
 test('every folder of src keeps its promise about what it imports', () => {
@@ -51,6 +52,21 @@ test('every folder of src keeps its promise about what it imports', () => {
   assert.deepEqual(broken, [])
 })
 
+test('packages/client stands alone, and only its node and cli folders touch Node', () => {
+  const broken: string[] = []
+  for (const file of packaged.filter((name) => !name.endsWith('.test.ts'))) {
+    const folder = join(...(file.split('/').slice(0, 3) as [string, string, string]))
+    const isNodes = /^packages\/client\/src\/(node|cli)\//.test(file)
+    for (const { specifier } of importsOf(readFileSync(file, 'utf8'))) {
+      const target = specifier.startsWith('.') ? join(dirname(file), specifier) : specifier
+      const isOurs = target.startsWith(`${folder}/`) || specifier === 'smol-toml' || specifier.startsWith('node:')
+      const leansOnNode = specifier.startsWith('node:') || /\/src\/(node|cli)\//.test(target)
+      if (!isOurs || (leansOnNode && !isNodes)) broken.push(`${file} may not import ${specifier}`)
+    }
+  }
+  assert.deepEqual(broken, [])
+})
+
 test('only config.ts reads the environment', () => {
   const readers = sources.filter(
     (file) => !file.endsWith('.test.ts') && /process\.env/.test(readFileSync(file, 'utf8')),
@@ -63,7 +79,7 @@ test('only config.ts reads the environment', () => {
 })
 
 test('no file has grown a second subject', () => {
-  const long = sources.filter(
+  const long = [...sources, ...packaged].filter(
     (file) => !file.endsWith('.test.ts') && readFileSync(file, 'utf8').split('\n').length > LINES_MAX,
   )
   assert.deepEqual(long, [], `over ${LINES_MAX} lines: find the second subject`)

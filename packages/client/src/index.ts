@@ -1,0 +1,60 @@
+// Everything here runs in browsers as well as in Node: it opens no file and reads no environment. `@fluxgate/client/node` does.
+export { type BindOptions, bindAlias, unbindAlias } from './bind.ts'
+export { checkLockfile } from './check-lockfile.ts'
+export {
+  checkDrift,
+  compareVersions,
+  type Drift,
+  type PriceChange,
+  parseRegistryDocument,
+  type RegistryDocument,
+} from './drift.ts'
+export {
+  LockfileError,
+  type LockfileErrorCode,
+  type Problem,
+  ResolutionError,
+  type ResolutionErrorCode,
+} from './errors.ts'
+export {
+  type Answered,
+  type FailedAttempt,
+  type FailoverOptions,
+  failover,
+  failoverStream,
+  nextStep,
+} from './failover.ts'
+export { type Fault, faultOf } from './fault.ts'
+export {
+  type AiSdkOptions,
+  createFluxgate,
+  type Fluxgate,
+  type FluxgateOptions,
+  type SdkClient,
+  type SdkOptions,
+  type Target,
+} from './fluxgate.ts'
+export { type Labels, labelHeaders } from './labels.ts'
+export { lockDigest } from './lock-digest.ts'
+export type { LockTable, LockValue } from './lock-value.ts'
+export {
+  type Binding,
+  createLockfile,
+  type Extends,
+  findBinding,
+  type Lockfile,
+  listAliases,
+  type Profile,
+} from './lockfile.ts'
+export { type LockfileFormat, lockfileFormat, readLockfile, writeLockfile } from './lockfile-text.ts'
+export { gatewayModel, type ModelRef, parseModelRef } from './model-ref.ts'
+export {
+  type Environment,
+  type LockfileSet,
+  namespacesOf,
+  profileOf,
+  providersWithKeys,
+  type Resolution,
+  type ResolveOptions,
+  resolveModel,
+} from './resolve.ts'
