@@ -113,6 +113,10 @@ const refused: [name: string, body: unknown, path: string, message: RegExp][] = 
   ['tools that are an object', { ...plain, tools: {} }, 'tools', /array/],
   ['a model twice', '{"model":"a","model":"b","messages":[]}', 'model', /twice/],
   ['a member twice, spelt otherwise', '{"n":1,"\\u006e":2,"model":"a","messages":[]}', 'n', /twice/],
+  ['a model beside the model, for servers that ignore case', { ...plain, Model: 'dear' }, 'Model', /as model/],
+  ['choices in capitals', { ...plain, N: 128 }, 'N', /as n/],
+  ['a limit with the sign of Kelvin', { ...plain, 'max_to\u212aens': 9 }, 'max_to\u212aens', /as max_tokens/],
+  ['a tier with a long s', { ...plain, '\u017fervice_tier': 'priority' }, '\u017fervice_tier', /as service_tier/],
   ['nesting without end', `{"model":"a","messages":[],"x":${nested(128)}}`, '', /at most 128 levels/],
   ['nesting that would overflow a stack', `{"model":"a","messages":[],"x":${nested(200_000)}}`, '', /128 levels/],
 ]
@@ -147,6 +151,7 @@ const allowed: [name: string, members: Record<string, unknown>][] = [
   ],
   ['what is absent or off', { web_search_options: null, plugins: null, enable_search: false, provider: null }],
   ['what changes no price', { transforms: ['middle-out'], reasoning: { effort: 'low' } }],
+  ['other names with capitals', { safetySettings: [], generationConfig: {}, X: 1 }],
   ['the default tier', { service_tier: 'auto' }],
 ]
 for (const [name, members] of allowed)

@@ -1,5 +1,6 @@
 import { topLevelMembers } from '#lib/json-members.ts'
 import { countPrompt, measureAttachments } from './count-tokens.ts'
+import { findSpeltOtherwise } from './spelt-otherwise.ts'
 import type { RequestProblem, TextRequest } from './text-request.ts'
 
 /** What the gateway must know of a chat request. */
@@ -23,6 +24,8 @@ export function parseChatRequest(text: string): ChatRequest | RequestProblem {
   if (nestsDeeper(body, LEVELS_MAX)) return problem('', `the body must nest at most ${LEVELS_MAX} levels deep`)
   const members = topLevelMembers(text)
   if (!(members instanceof Map)) return problem(members.duplicate, 'the member stands twice')
+  const spelt = findSpeltOtherwise(members.keys())
+  if (spelt !== undefined) return spelt
 
   const { model, messages } = body
   if (typeof model !== 'string' || model === '') return problem('model', 'must be a non-empty string')

@@ -1,5 +1,6 @@
 import { type Member, topLevelMembers } from '#lib/json-members.ts'
 import { isAbsent, isObject, type JsonObject } from './json-values.ts'
+import { findSpeltOtherwise } from './spelt-otherwise.ts'
 import type { RequestProblem } from './text-request.ts'
 
 const MODEL_CHARS_MAX = 255
@@ -21,6 +22,8 @@ export function parseRequestHead(text: string): RequestHead | RequestProblem {
   if (nestsDeeper(body, LEVELS_MAX)) return problem('', `the body must nest at most ${LEVELS_MAX} levels deep`)
   const members = topLevelMembers(text)
   if (!(members instanceof Map)) return problem(members.duplicate, 'the member stands twice')
+  const spelt = findSpeltOtherwise(members.keys())
+  if (spelt !== undefined) return spelt
   const { model } = body
   if (typeof model !== 'string' || model === '') return problem('model', 'must be a non-empty string')
   if (model.length > MODEL_CHARS_MAX) return problem('model', `must be at most ${MODEL_CHARS_MAX} characters`)
