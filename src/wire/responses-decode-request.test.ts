@@ -222,6 +222,14 @@ const lost: [body: JsonObject, path: string, essential: boolean][] = [
   [{ input: 'hi', top_logprobs: 3 }, 'top_logprobs', false],
   [{ input: 'hi', include: ['message.output_text.logprobs'] }, 'include', false],
   [{ input: 'hi', brand_new: 1 }, 'brand_new', false],
+  ...['constructor', '__proto__', 'toString', 'hasOwnProperty'].map((name): (typeof lost)[number] => [
+    JSON.parse(`{"input":"hi","${name}":{"a":1}}`),
+    name,
+    false,
+  ]),
+  [{ input: 'hi', ['n'.repeat(100_000)]: 1 }, 'n'.repeat(64), false],
+  [{ input: 'hi', 'n\r\n': 1 }, 'n??', false],
+  [{ input: 'hi', text: { ['n'.repeat(100_000)]: 1 } }, `text.${'n'.repeat(64)}`, false],
 ]
 
 for (const [body, path, essential] of lost)

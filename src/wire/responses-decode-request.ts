@@ -22,10 +22,10 @@ const known = new Set([
 ])
 
 /** What other members are where they are not sent. */
-const idle: Readonly<Record<string, readonly unknown[]>> = {
-  truncation: ['disabled'],
-  service_tier: ['auto', 'default'],
-}
+const idle: ReadonlyMap<string, readonly unknown[]> = new Map([
+  ['truncation', ['disabled']],
+  ['service_tier', ['auto', 'default']],
+])
 
 /** Reads a request of this protocol for a target that speaks another one. Never throws: what it cannot read is lost. */
 export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
@@ -47,8 +47,8 @@ export function decodeResponsesRequest(body: JsonObject): DecodedRequest {
     ...(isObject(body.metadata) && Object.keys(body.metadata).length > 0 && { metadata: body.metadata }),
   }
   for (const [name, value] of Object.entries(body))
-    if (!known.has(name) && !isAbsent(value) && !idle[name]?.includes(value))
-      lose(name, `${name.slice(0, 64)} has no counterpart`)
+    if (!known.has(name) && !isAbsent(value) && !idle.get(name)?.includes(value))
+      lose(nameOf(name), `${nameOf(name)} has no counterpart`)
   for (const each of Array.isArray(body.include) ? body.include : [])
     if (each !== 'reasoning.encrypted_content') lose('include', `${nameOf(each)} has no counterpart`)
   return { request, losses }
@@ -158,7 +158,7 @@ function decodeEffort(value: unknown, lose: Lose): Pick<NeutralRequest, 'reasoni
   const { effort, summary, generate_summary, ...rest } = value
   if (!isAbsent(effort) && !efforts.has(effort)) lose('reasoning.effort', 'this effort is not carried')
   for (const [name, each] of Object.entries(rest))
-    if (!isAbsent(each)) lose(`reasoning.${name}`, `reasoning.${name.slice(0, 64)} has no counterpart`)
+    if (!isAbsent(each)) lose(`reasoning.${nameOf(name)}`, `reasoning.${nameOf(name)} has no counterpart`)
   const reasoning = {
     ...(efforts.has(effort) && { effort: effort as Effort }),
     ...(!isAbsent(summary ?? generate_summary) && { summary: true }),
@@ -169,7 +169,7 @@ function decodeEffort(value: unknown, lose: Lose): Pick<NeutralRequest, 'reasoni
 function decodeFormat(value: unknown, lose: Lose): Pick<NeutralRequest, 'format'> {
   if (!isObject(value)) return {}
   for (const [name, each] of Object.entries(value))
-    if (name !== 'format' && !isAbsent(each)) lose(`text.${name}`, `text.${name.slice(0, 64)} has no counterpart`)
+    if (name !== 'format' && !isAbsent(each)) lose(`text.${nameOf(name)}`, `text.${nameOf(name)} has no counterpart`)
   const { format } = value
   if (isAbsent(format) || (isObject(format) && format.type === 'text')) return {}
   if (isObject(format) && format.type === 'json_object') return { format: { type: 'json_object' } }
