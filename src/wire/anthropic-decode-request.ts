@@ -32,6 +32,8 @@ export function decodeMessagesRequest(body: JsonObject): { request: NeutralReque
     ...decodeFormat(body, lose),
     ...(isFilled(user) && { user }),
   }
+  // Elsewhere no tokens may mean as many as there are.
+  if (maxTokens === 0) lose('max_tokens', 'a cache is warmed by this protocol alone', true)
   for (const [name, value] of Object.entries(body))
     if (!carried.has(name) && !isAbsent(value) && !idle.has(value) && !(Array.isArray(value) && value.length === 0))
       lose(nameOf(name), `${nameOf(name)} has no counterpart`, essential.has(name))

@@ -436,6 +436,12 @@ const rows: Row[] = [
     want: { container: undefined },
     lost: ['context_management', 'container!', 'cache_control'],
   },
+  {
+    name: 'warming a cache is not carried: elsewhere a limit of zero may be none',
+    body: { messages: [user], max_tokens: 0 },
+    want: {},
+    lost: ['max_tokens!'],
+  },
 ]
 
 for (const { name, body, target, want, lost = [] } of rows) {
