@@ -215,3 +215,14 @@ for (const [name, given, read] of names)
   test(`the name a provider gives its answer: ${name}`, () => {
     assert.deepEqual(answerIdentity({ id: given }), read === undefined ? {} : { id: read })
   })
+
+for (const [name, delta, want] of [
+  ['the input of a tool that takes any text', { tool_calls: [{ custom: { name: 'f', input: 'abc' } }] }, 'fabc'],
+  ['text in parts', { content: [{ type: 'text', text: 'ab' }, null, 'x'] }, 'ab'],
+  ['thoughts in parts', { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'hm' }, 1] }] }, 'hm'],
+] as const) {
+  test(`what is generated is counted: ${name}`, () => {
+    const facts = inspect(JSON.stringify({ choices: [{ index: 0, delta, finish_reason: null }] }))
+    assert.deepEqual(facts.kind === 'chunk' && [facts.text, facts.content], [want, true])
+  })
+}

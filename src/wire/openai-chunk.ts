@@ -90,6 +90,7 @@ export function generatedText(message: unknown): string {
   for (const name of textMembers) {
     const value = message[name]
     if (typeof value === 'string') text += value
+    else if (Array.isArray(value)) text += partsText(value)
   }
   if (Array.isArray(message.tool_calls)) for (const call of message.tool_calls) text += calledText(call)
   text += calledText({ function: message.function_call })
@@ -119,10 +120,28 @@ export function decodeRawText(raw: string): string {
 
 const textMembers = ['content', 'reasoning_content', 'reasoning', 'refusal'] as const
 
+/** Some models say what they think and what they answer in parts. */
+function partsText(parts: readonly unknown[]): string {
+  let text = ''
+  for (const part of parts) {
+    if (!isObject(part)) continue
+    if (typeof part.text === 'string') text += part.text
+    if (Array.isArray(part.thinking))
+      for (const thought of part.thinking)
+        if (isObject(thought) && typeof thought.text === 'string') text += thought.text
+  }
+  return text
+}
+
+/** Functions have arguments, tools that take any text have an input. */
 function calledText(call: unknown): string {
-  if (!isObject(call) || !isObject(call.function)) return ''
-  const { name, arguments: args } = call.function
-  return (typeof name === 'string' ? name : '') + (typeof args === 'string' ? args : '')
+  if (!isObject(call)) return ''
+  let text = ''
+  for (const called of [call.function, call.custom]) {
+    if (!isObject(called)) continue
+    for (const said of [called.name, called.arguments, called.input]) if (typeof said === 'string') text += said
+  }
+  return text
 }
 
 /** The content of a chunk that differs from the last plain one in nothing else. */
