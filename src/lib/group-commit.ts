@@ -37,6 +37,12 @@ interface Entry<Op, Result> {
   reject: (error: unknown) => void
 }
 
+function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+
 interface Outage<Op, Result> {
   entries: Entry<Op, Result>[]
   error: unknown
@@ -57,11 +63,12 @@ export function createGroupCommit<Op, Result>(options: GroupCommitOptions<Op, Re
   const closing = new AbortController()
 
   async function run(): Promise<void> {
-    // Callers that arrived together share the first commit.
-    await undefined
     try {
       let failures = 0
       while (queue.length > 0) {
+        // Whoever else is heard in this turn of the event loop comes along: the cost of a commit is divided by more.
+        await endOfTurn()
+        if (queue.length === 0) break
         const outage = await commitOrBisect(takeBatch())
         if (outage === undefined) {
           failures = 0
