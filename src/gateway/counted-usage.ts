@@ -4,7 +4,6 @@ import { usageWithin, validateUsage } from '#billing/usage.ts'
 import { pricedNanos } from '#domain/settlement.ts'
 import type { DecodedUsage } from '#wire/openai-usage.ts'
 import { type Call, interpreterOf } from './call.ts'
-import type { HoldPlan } from './hold-plan.ts'
 
 export interface UsageFinding {
   usage: Usage
@@ -29,16 +28,20 @@ export function findUsage(call: Call, target: number, reported: unknown, countOu
 function whyUnusable(call: Call, target: number, decoded: DecodedUsage, countOutput: () => number): string | undefined {
   if (decoded.outcome === 'absent') return 'usage_missing'
   if (decoded.outcome === 'impossible' || !validateUsage(decoded.usage).ok) return 'usage_impossible'
-  if (!isPlausible(call.plan, decoded.usage, countOutput)) return 'usage_impossible'
+  if (!isPlausible(call, decoded.usage, countOutput)) return 'usage_impossible'
   const price = call.context.targets[target]?.price
   const used = (Object.keys(decoded.usage) as UsageKind[]).filter((kind) => decoded.usage[kind] !== 0)
   if (price === undefined || unpricedKinds(priceLines(price, decoded.usage), used).length > 0) return 'usage_unpriced'
   return undefined
 }
 
+/** What is held for a document or a video is the usual, not the most: one of these can fill the longest context there is. */
+const ATTACHMENT_TOKENS_MAX = 5_000_000
+
 /** Whether this call can have used so much: by its limits, or else by what was really delivered. */
-function isPlausible(plan: HoldPlan, usage: Usage, countOutput: () => number): boolean {
-  const { promptTokensMax, outputTokensMax } = plan
+function isPlausible({ plan, request }: Call, usage: Usage, countOutput: () => number): boolean {
+  const { outputTokensMax } = plan
+  const promptTokensMax = plan.promptTokensMax + request.attachments.unbounded * ATTACHMENT_TOKENS_MAX
   if (usageWithin(usage, { promptTokensMax, completionTokensMax: outputTokensMax }).ok) return true
   return usageWithin(usage, { promptTokensMax, completionTokensMax: Math.max(outputTokensMax, countOutput()) }).ok
 }

@@ -2,6 +2,7 @@ import {
   type Attachments,
   countTexts,
   DOCUMENT_BYTES_PER_TOKEN,
+  ELSEWHERE_TOKENS,
   isPayload,
   MESSAGE_TOKENS,
   REPLY_TOKENS,
@@ -13,8 +14,6 @@ import { isObject, type JsonObject, objectsOf, textAt } from './json-values.ts'
 const TOOLS_TOKENS = 346
 /** A picture of the largest size that is not scaled down: width times height by 750. */
 const IMAGE_TOKENS = 1_600
-/** A document or picture that lies elsewhere: the order of magnitude is all that can be known. */
-const ELSEWHERE_TOKENS = 3_000
 
 /** The prompt of a messages request by our own count: all that is said in it, tools as JSON, pictures flat. */
 export function countMessagesPrompt(body: JsonObject): TokenCount {

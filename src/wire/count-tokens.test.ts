@@ -189,6 +189,17 @@ for (const { name, request, want } of [
     want: { tokens: 7 + 102, exact: false },
   },
   {
+    name: 'a document or video that lies elsewhere costs more than its name',
+    request: {
+      messages: user([
+        { type: 'file', file: { file_id: 'file-1' } },
+        { type: 'video_url', video_url: { url: 'https://example.com/a.mp4' } },
+        { type: 'image_url', image_url: { url: 'gs://b/a.pdf' } },
+      ]),
+    },
+    want: { tokens: 7 + 3 * 3_000, exact: false },
+  },
+  {
     name: 'a document that is given as a picture is a guess too',
     request: {
       messages: user([{ type: 'image_url', image_url: { url: `data:application/pdf;base64,${'C'.repeat(3_300)}` } }]),

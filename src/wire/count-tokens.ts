@@ -61,7 +61,8 @@ export function countPrompt(request: {
       fixed += audioTokens(payloadBytes(part), AUDIO_BYTES_PER_TOKEN)
       delete rest.input_audio
     } else if (typeof text !== 'string') {
-      opaque += JSON.stringify(part).length
+      const { length } = JSON.stringify(part)
+      opaque += holdsPayload(part) ? length : Math.max(length, ELSEWHERE_TOKENS * DOCUMENT_BYTES_PER_TOKEN)
       return
     }
     if (typeof text === 'string') texts.push(text)
@@ -152,6 +153,9 @@ const IMAGE_TOKENS_MAX = 50_000
 
 /** A page of a document is some 50 kB of base64 and 1,500 tokens: the order of magnitude is all that can be known. */
 export const DOCUMENT_BYTES_PER_TOKEN = 33
+
+/** A document, video or picture that lies elsewhere: the order of magnitude is all that can be known. */
+export const ELSEWHERE_TOKENS = 3_000
 
 /** Shorter text without a space may be a word or an id. */
 const PAYLOAD_CHARS_MIN = 256
@@ -285,6 +289,10 @@ function isDocument(part: Record<string, unknown>): boolean {
 /** Whether text is long base64: a picture, sound or a signature, of which no tokenizer makes words. */
 export function isPayload(text: string): boolean {
   return text.length >= PAYLOAD_CHARS_MIN && /^(?:data:[^,]{0,200};base64,)?[-_A-Za-z0-9+/]+={0,2}$/.test(text)
+}
+
+function holdsPayload(value: unknown): boolean {
+  return typeof value === 'string' ? isPayload(value) : isObject(value) && Object.values(value).some(holdsPayload)
 }
 
 /** Length of the base64 in an image's data URL or in an audio part; 0 for what lies elsewhere. */
