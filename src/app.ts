@@ -15,6 +15,7 @@ import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
 import { createInferenceRoutes } from '#routes/inference.ts'
 import { createSpeechPaths } from '#routes/speech.ts'
+import { createSpeechSocket } from '#routes/speech-socket.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
@@ -55,6 +56,7 @@ export async function createApp(config: Config, installation: Installation, log:
     modelsCreatedAt: createdAt(priceBook.version),
     speech: createSpeechPaths(gateway),
   })
+  const speechSocket = createSpeechSocket(gateway)
   const audit = createAuditor(db, registry)
   let stopping = false
   let sockets: OpenSockets | undefined
@@ -84,12 +86,17 @@ export async function createApp(config: Config, installation: Installation, log:
         },
       )
       server.maxHeadersCount = 0 // Counted by the routes, which say so; node would drop headers silently.
+      server.on('upgrade', (req, connection, head) => {
+        if (!speechSocket.upgrade(req, connection, head))
+          connection.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
+      })
       sockets = watchSockets(server)
       return server
     },
   })
   opened.defer(async () => {
     await sockets?.flushed(LAST_BYTES_MS)
+    speechSocket.close()
     const late = setTimeout(() => http.server.closeAllConnections(), LAST_BYTES_MS)
     await http.close()
     clearTimeout(late)

@@ -1,3 +1,4 @@
+import { dialSpeech } from '#adapters/tts/speech-dial.ts'
 import { createSpeechHttp } from '#adapters/tts/speech-http.ts'
 import { createTtsAdapters, LINK_HOST_SUFFIXES } from '#adapters/tts/tts-adapters.ts'
 import { createVoiceCatalogue } from '#adapters/tts/voice-catalogue.ts'
@@ -5,6 +6,7 @@ import type { ListedModel, RoutesDeps } from '#gateway/routes.ts'
 import { createAudioRoutes } from '#gateway/speech/audio-routes.ts'
 import type { Speech } from '#gateway/speech/speech.ts'
 import { createSpeechTargets } from '#gateway/speech/speech-target.ts'
+import { createStreamRoute } from '#gateway/speech/stream-target.ts'
 import { createTranscriptionTargets } from '#gateway/speech/transcription-target.ts'
 import { createVoiceDirectory } from '#gateway/speech/voice-directory.ts'
 import { faultOfStatus } from '#gateway/upstream-fault.ts'
@@ -57,6 +59,8 @@ export function openSpeech(
     transcriptions: hearing('transcriptions'),
     translations: hearing('translations'),
     http,
+    stream: createStreamRoute(routing),
+    dial: (to, handler) => dialSpeech({ ...to, connectTimeoutMs: config.CONNECT_TIMEOUT_MS }, handler),
     uploadBytesMax: config.UPLOAD_BYTES_MAX,
   }
 }

@@ -139,7 +139,7 @@ export async function createSpeechBench(options: { env?: Record<string, string>;
     /** Writes hot settings as an operator does. */
     async set(values: Record<string, unknown>): Promise<void> {
       const response = await fetch(`${gateway.url}/api/admin/settings`, {
-        method: 'PATCH',
+        method: 'PUT',
         headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
         body: JSON.stringify({ values, reason: 'a test' }),
       })

@@ -1,7 +1,9 @@
+import type { SpeechLine, SpeechLineHandler } from '#adapters/tts/speech-dial.ts'
 import type { SpeechHttp } from '#adapters/tts/speech-http.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import type { AudioRoutes } from './audio-routes.ts'
 import type { SpeechTarget } from './speech-target.ts'
+import type { createStreamRoute } from './stream-target.ts'
 import type { TranscriptionTarget } from './transcription-target.ts'
 import type { VoiceDirectory } from './voice-directory.ts'
 
@@ -13,6 +15,9 @@ export interface Speech {
   translations: AudioRoutes<TranscriptionTarget>
   /** Sends forms to upstreams. */
   http: Pick<SpeechHttp, 'send'>
+  stream: ReturnType<typeof createStreamRoute>
+  /** Opens a WebSocket to a vendor. */
+  dial: (to: { url: string; headers: Record<string, string> }, handler: SpeechLineHandler) => SpeechLine
   /** The longest file. */
   uploadBytesMax: number
 }
