@@ -74,7 +74,7 @@ function nativeInterpreter(request: TextRequest, codec: Codec, { id, created }: 
     parseWhole: codec.parseWhole,
     render: (body) => body,
     decodeUsage: codec.decodeUsage,
-    losses: [],
+    losses: request.losses ?? [],
   }
 }
 
@@ -107,6 +107,6 @@ function translatingInterpreter(
       return Buffer.from(JSON.stringify(from.encodeAnswer(answer, { ...options, request })))
     },
     decodeUsage: codec.decodeUsage,
-    losses: [...decoded.losses, ...encode(sample).losses],
+    losses: [...(request.losses ?? []), ...decoded.losses, ...encode(sample).losses],
   }
 }

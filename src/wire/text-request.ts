@@ -1,5 +1,6 @@
 import type { Member } from '#lib/json-members.ts'
 import type { Attachments, TokenCount } from './count-tokens.ts'
+import type { Loss } from './neutral.ts'
 import type { Protocol } from './protocol.ts'
 
 /** Why a body is refused: `path` says where, as in `messages[2].content`. */
@@ -28,6 +29,8 @@ export interface TextRequest {
   choices: number
   attachments: Attachments
   audioOutput: boolean
+  /** Members of what came in another protocol that this one cannot say. */
+  losses?: readonly Loss[]
   /** Tokens of the prompt by our own count. Costs time: asked for only when no provider says. */
   countPrompt(): TokenCount
 }
