@@ -28,6 +28,7 @@ export interface StreamReaderOptions {
 
 /** Frames kept back before the first content, so that a fault can still move on to another target. */
 const EARLY_FRAMES_MAX = 256
+const EARLY_SILENT_MAX = 16
 /** Of frames kept back before the first content or behind the last, each. */
 const KEPT_BYTES_MAX = 4 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
@@ -127,7 +128,7 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
     const facts = format.inspect(buffer, start, end, !contentSeen)
     switch (facts.kind) {
       case 'silent':
-        if (contentSeen && !ending && translator === undefined) pass(buffer, start, end)
+        if (translator === undefined) putSilent(buffer, start, end)
         return
       case 'done':
         if (finished.size === 0 && !contentSeen) fault({ class: 'provider', code: 'empty_stream' })
@@ -180,6 +181,13 @@ export function createStreamReader(options: StreamReaderOptions): AttemptListene
       contentSeen = true
       pass(buffer, start, end)
     }
+  }
+
+  /** Comments and pings stay where they stand; those that fill the time before the first content need not all be kept. */
+  function putSilent(buffer: Buffer, start: number, end: number): void {
+    if (ending) keepLast(buffer, start, end)
+    else if (contentSeen) pass(buffer, start, end)
+    else if (early.length < EARLY_SILENT_MAX) keepEarly(buffer, start, end)
   }
 
   function untranslatable(cause: unknown): void {
