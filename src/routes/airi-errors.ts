@@ -41,9 +41,18 @@ const byStatus: Readonly<Record<number, string>> = {
   504: 'GATEWAY_TIMEOUT',
 }
 
+/** What AIRI's clients are told when an upstream cannot be reached or breaks the connection: there it is a time-out. */
+const unreachable = { status: 504, error: 'GATEWAY_TIMEOUT', message: 'Upstream timeout' }
+
+function isUnreachable({ code, details }: AppError): boolean {
+  if (code !== 'upstream_failed' || !Array.isArray(details.faults)) return false
+  const last = (details.faults as { code?: unknown }[]).at(-1)
+  return last?.code === 'connect' || last?.code === 'reset'
+}
+
 /** An error in the shape of AIRI's routes: `{error: 'CODE', message, details?}`. */
 export function airiError(error: AppError): { status: number; body: AiriBody } {
-  const row = rows[error.code]
+  const row = isUnreachable(error) ? unreachable : rows[error.code]
   const status = row?.status ?? error.status
   const fallback = status >= 500 ? 'INTERNAL_SERVER_ERROR' : 'BAD_REQUEST'
   return {
