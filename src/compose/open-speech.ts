@@ -7,6 +7,7 @@ import { createAudioRoutes } from '#gateway/speech/audio-routes.ts'
 import type { Speech } from '#gateway/speech/speech.ts'
 import { createSpeechTargets } from '#gateway/speech/speech-target.ts'
 import { createStreamRoute } from '#gateway/speech/stream-target.ts'
+import { createStreamingVoices } from '#gateway/speech/streaming-voices.ts'
 import { createTranscriptionTargets } from '#gateway/speech/transcription-target.ts'
 import { createVoiceDirectory } from '#gateway/speech/voice-directory.ts'
 import { faultOfStatus } from '#gateway/upstream-fault.ts'
@@ -56,6 +57,7 @@ export function openSpeech(
   return {
     routes: createAudioRoutes({ ...routing, ...targets, surface: 'tts' }),
     voices: createVoiceDirectory({ catalogue, listMs: VOICE_LIST_MS, listBytesMax: VOICE_LIST_BYTES_MAX }),
+    streamingVoices: createStreamingVoices({ catalogue, http }),
     transcriptions: hearing('transcriptions'),
     translations: hearing('translations'),
     http,

@@ -20,10 +20,11 @@ export interface SpeechPath {
 
 /** Models whose voices are listed together where none is named. */
 const MODELS_MERGED_MAX = 20
+const MODEL_CHARS_MAX = 255
 
 /** The addresses of speech, by path. */
 export function createSpeechPaths(gateway: SpeechGateway): ReadonlyMap<string, SpeechPath> {
-  const { routes, voices } = gateway.speech
+  const { routes, voices, stream } = gateway.speech
 
   /** Counted among the open calls, so that a stop waits for it. */
   const counted =
@@ -81,6 +82,25 @@ export function createSpeechPaths(gateway: SpeechGateway): ReadonlyMap<string, S
     return { models: [...auto, ...listed], ...(standard !== undefined && { default: standard }) }
   }
 
+  async function streamingVoices(query: URLSearchParams) {
+    const configured = stream.configured()
+    const baseUrl = configured?.route.groups[0]?.upstreams[0]?.baseUrl
+    if (configured === undefined || baseUrl === undefined) throw new AppError('streaming_speech_not_configured')
+    const model = query.get('model') || configured.defaultModel
+    if (model !== undefined && model.length > MODEL_CHARS_MAX)
+      throw new AppError('body_invalid', { message: 'The model is no name of a model.', param: 'model' })
+    return { voices: await gateway.speech.streamingVoices.list(baseUrl, model), recommended: {} }
+  }
+
+  function streamingModels() {
+    const configured = stream.configured()
+    return {
+      available: configured !== undefined,
+      models: configured?.models.map((model) => ({ name: model.id, ...model })) ?? [],
+      default: configured?.defaultModel ?? null,
+    }
+  }
+
   return new Map<string, SpeechPath>([
     [
       '/v1/audio/speech',
@@ -124,6 +144,8 @@ export function createSpeechPaths(gateway: SpeechGateway): ReadonlyMap<string, S
         }),
       },
     ],
+    ['/api/v1/audio/voices/streaming', { method: 'GET', surface: airi, handler: read(streamingVoices) }],
+    ['/api/v1/audio/models/streaming', { method: 'GET', surface: airi, handler: read(streamingModels) }],
     [
       '/api/v1/audio/models',
       {

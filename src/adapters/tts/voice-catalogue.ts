@@ -19,6 +19,9 @@ export interface Catalogue {
   source: 'live' | 'stale' | 'shipped'
 }
 
+/** As much of an adapter as its list needs. */
+type ListedAdapter = Pick<TtsAdapter, 'id' | 'voicesTtlMs' | 'shippedVoices' | 'voices'>
+
 /** How the vendor is asked for its list; a credential may have to be opened first. */
 type ContextMaker = () => TtsContext | Promise<TtsContext>
 
@@ -46,7 +49,7 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
     return entry
   }
 
-  async function load(entry: Entry, adapter: TtsAdapter, context: ContextMaker): Promise<void> {
+  async function load(entry: Entry, adapter: ListedAdapter, context: ContextMaker): Promise<void> {
     try {
       const voices = await adapter.voices(await context())
       // A vendor with no voices at all has a fault, not a new catalogue.
@@ -66,7 +69,7 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
      * `key` names the upstream and its config. The context's signal must not be one client's: others may wait for the same
      * list. Never throws: without a list there is what is shipped.
      */
-    async voices(key: string, adapter: TtsAdapter, context: ContextMaker): Promise<Catalogue> {
+    async voices(key: string, adapter: ListedAdapter, context: ContextMaker): Promise<Catalogue> {
       if (adapter.voicesTtlMs === undefined) return { voices: adapter.shippedVoices, source: 'shipped' }
       const entry = entryOf(key)
       if (entry.voices !== undefined && now() < entry.freshUntil) return { voices: entry.voices, source: 'live' }
@@ -80,7 +83,7 @@ export function createVoiceCatalogue(options: CatalogueOptions) {
     },
 
     /** What is known without asking anybody: the last list, or the shipped one. */
-    known(key: string, adapter: TtsAdapter): readonly Voice[] {
+    known(key: string, adapter: ListedAdapter): readonly Voice[] {
       return entries.get(key)?.voices ?? adapter.shippedVoices
     },
 

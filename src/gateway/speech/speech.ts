@@ -4,6 +4,7 @@ import type { Gateway } from '#gateway/gateway.ts'
 import type { AudioRoutes } from './audio-routes.ts'
 import type { SpeechTarget } from './speech-target.ts'
 import type { createStreamRoute } from './stream-target.ts'
+import type { StreamingVoices } from './streaming-voices.ts'
 import type { TranscriptionTarget } from './transcription-target.ts'
 import type { VoiceDirectory } from './voice-directory.ts'
 
@@ -11,6 +12,7 @@ import type { VoiceDirectory } from './voice-directory.ts'
 export interface Speech {
   routes: AudioRoutes<SpeechTarget>
   voices: VoiceDirectory
+  streamingVoices: StreamingVoices
   transcriptions: AudioRoutes<TranscriptionTarget>
   translations: AudioRoutes<TranscriptionTarget>
   /** Sends forms to upstreams. */
