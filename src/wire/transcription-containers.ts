@@ -191,7 +191,8 @@ export function* webmSeconds(finding: Finding): Parser {
       else cluster = value.readUIntBE(0, length)
     } else if (id === DURATION && (length === 4 || length === 8)) {
       const value: Buffer = yield { read: length }
-      reach(length === 4 ? value.readFloatBE(0) : value.readDoubleBE(0))
+      const ticks = length === 4 ? value.readFloatBE(0) : value.readDoubleBE(0)
+      if (ticks > 0) reach(ticks)
     } else if (BLOCKS.has(id) && length >= 4) {
       const block: Buffer = yield { read: 3 }
       // A track number of one byte, as every recorder of speech writes it.

@@ -17,6 +17,8 @@ export interface DurationProbe {
   secondsMax(bytes: number): number
 }
 
+/** Whatever a file says: nobody hears more in one call. */
+const SECONDS_MAX = 7 * 86_400
 /** Speech is coded with this much at least; a container that is not known may hold any. */
 const BYTES_PER_SECOND_MIN = 750
 /** What a file is taken for whose length nobody tells: 32 kbit/s, as browsers record speech. */
@@ -45,7 +47,7 @@ export function createDurationProbe(): DurationProbe {
       sniffed = true
       parser = sniff(bytes)?.({
         known(value) {
-          seconds = value
+          if (value >= 0) seconds = Math.min(value, SECONDS_MAX)
         },
         bytesPerSecond(value, from) {
           rate = value
@@ -92,13 +94,13 @@ export function createDurationProbe(): DurationProbe {
     },
 
     seconds() {
-      if (rate !== undefined) return Math.max(0, total - dataFrom) / rate
+      if (rate !== undefined) return Math.min(Math.max(0, total - dataFrom) / rate, SECONDS_MAX)
       return seconds
     },
 
     secondsMax(bytes) {
-      if (rate !== undefined) return Math.max(0, bytes - dataFrom) / rate
-      return Math.max(bytes / floor, seconds ?? 0)
+      if (rate !== undefined) return Math.min(Math.max(0, bytes - dataFrom) / rate, SECONDS_MAX)
+      return Math.min(Math.max(bytes / floor, seconds ?? 0), SECONDS_MAX)
     },
   }
 }
