@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -140,11 +140,13 @@ describe('loadLockfile and saveLockfile', () => {
     assert.equal(await readFile(path, 'utf8'), 'kept')
   })
 
-  test('a link stays a link', async () => {
+  test('a link stays a link, and permissions stay', async () => {
     const path = await put('linked/real.lock', '')
     const link = join(home, 'linked/link.lock')
     await symlink(path, link)
+    await chmod(path, 0o600)
     await saveLockfile(link, createLockfile(new Date()))
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
     assert.ok((await lstat(link)).isSymbolicLink())
     assert.ok((await stat(path)).size > 0)
   })
