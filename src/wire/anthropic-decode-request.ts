@@ -1,5 +1,5 @@
 import { decodeBlocks } from './anthropic-decode-blocks.ts'
-import { asNumber, asText, isAbsent, isObject, type JsonObject, nameOf, objectsOf, textAt } from './json-values.ts'
+import { asNumber, asText, isAbsent, isObject, type JsonObject, nameOf, textAt } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
 import {
   efforts,
@@ -28,14 +28,14 @@ export function decodeMessagesRequest(body: JsonObject): { request: NeutralReque
     ...(topP !== undefined && { topP }),
     ...(topK !== undefined && { topK }),
     ...(stop.length > 0 && { stop }),
-    ...decodeReasoning(body),
+    ...decodeReasoning(body, lose),
     ...decodeFormat(body, lose),
     ...(isFilled(user) && { user }),
   }
   // Elsewhere no tokens may mean as many as there are.
   if (maxTokens === 0) lose('max_tokens', 'a cache is warmed by this protocol alone', true)
   for (const [name, value] of Object.entries(body))
-    if (!carried.has(name) && !isAbsent(value) && !idle.has(value) && !(Array.isArray(value) && value.length === 0))
+    if (!carried.has(name) && !idle.has(value) && asksSomething(value))
       lose(nameOf(name), `${nameOf(name)} has no counterpart`, essential.has(name))
   return { request, losses }
 }
@@ -75,7 +75,8 @@ function decodeTools(tools: unknown, lose: Lose): Tool[] {
       lose(`tools[${index}]`, 'tools that only Claude knows are not carried', true)
       continue
     }
-    if (objectsOf(tool.input_examples).length > 0) lose(`tools[${index}].input_examples`, 'examples are not carried')
+    for (const member of ['input_examples', 'defer_loading', 'allowed_callers'])
+      if (asksSomething(tool[member])) lose(`tools[${index}].${member}`, `${member} of a tool is not carried`)
     const description = asText(tool.description)
     decoded.push({
       name: tool.name,
@@ -110,9 +111,12 @@ function toolChoiceOf(choice: JsonObject): ToolChoice | undefined {
   return undefined
 }
 
-function decodeReasoning({ thinking, output_config }: JsonObject): Pick<NeutralRequest, 'reasoning'> {
-  const named = isObject(output_config) ? output_config.effort : undefined
+function decodeReasoning({ thinking, output_config }: JsonObject, lose: Lose): Pick<NeutralRequest, 'reasoning'> {
+  const { effort: named, format: _, ...rest } = isObject(output_config) ? output_config : {}
   const asked = efforts.find((each) => each === named)
+  if (asked === undefined && !isAbsent(named)) lose('output_config.effort', 'this effort is not carried')
+  for (const [name, value] of Object.entries(rest))
+    if (asksSomething(value)) lose(`output_config.${nameOf(name)}`, `output_config.${nameOf(name)} has no counterpart`)
   if (!isObject(thinking)) return asked === undefined ? {} : { reasoning: { effort: asked } }
   if (thinking.type === 'disabled') return { reasoning: { effort: 'none' } }
   const budgetTokens = thinking.type === 'enabled' ? asNumber(thinking.budget_tokens) : undefined
@@ -133,6 +137,10 @@ function decodeFormat({ output_config, output_format }: JsonObject, lose: Lose):
     return { format: { type: 'json_schema', name: 'answer', schema: format.schema, strict: true } }
   lose('output_config.format', 'this format is not carried', true)
   return {}
+}
+
+function asksSomething(value: unknown): boolean {
+  return !isAbsent(value) && value !== false && !(Array.isArray(value) && value.length === 0)
 }
 
 function isFilled(value: unknown): value is string {

@@ -17,7 +17,7 @@ export function decodeChatRequest(body: JsonObject): { request: NeutralRequest; 
     ...number('topP', body.top_p),
     ...number('topK', body.top_k),
     ...decodeStop(body.stop),
-    ...decodeEffort(body),
+    ...decodeEffort(body, lose),
     ...decodeFormat(body.response_format, lose),
     ...decodeUser(body),
     ...(isObject(body.metadata) && Object.keys(body.metadata).length > 0 && { metadata: body.metadata }),
@@ -126,12 +126,13 @@ function decodeStop(stop: unknown): { stop?: string[] } {
 }
 
 /** OpenAI's effort, OpenRouter's `reasoning` and the `thinking` that several providers took over from Anthropic. */
-function decodeEffort(body: JsonObject): Pick<NeutralRequest, 'reasoning'> {
+function decodeEffort(body: JsonObject, lose: Lose): Pick<NeutralRequest, 'reasoning'> {
   const reasoning = isObject(body.reasoning) ? body.reasoning : {}
   const thinking = isObject(body.thinking) ? body.thinking : {}
   const off = reasoning.enabled === false || thinking.type === 'disabled'
   const named = off ? 'none' : (body.reasoning_effort ?? reasoning.effort)
   const effort = efforts.find((each) => each === named)
+  if (effort === undefined && !isAbsent(named)) lose('reasoning_effort', 'this effort is not carried')
   const budgetTokens = asNumber(reasoning.max_tokens) ?? asNumber(thinking.budget_tokens)
   if (effort === undefined && budgetTokens === undefined) return {}
   return {
@@ -150,7 +151,8 @@ function decodeFormat(format: unknown, lose: Lose): Pick<NeutralRequest, 'format
     lose('response_format', 'this format is not carried', true)
     return {}
   }
-  const { schema, strict } = spec
+  const { schema, strict, description } = spec
+  if (!isAbsent(description)) lose('response_format', 'the description of a format is not carried')
   const name = textAt(spec, 'name') || 'answer'
   return { format: { type: 'json_schema', name, schema, ...(typeof strict === 'boolean' && { strict }) } }
 }

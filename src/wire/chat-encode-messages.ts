@@ -9,6 +9,8 @@ export interface ChatContentOptions {
   cacheControl: boolean
 }
 
+export const CACHE_LOST = 'cache_control is not carried: caching is the provider’s own affair'
+
 /** Messages as chat has them: results of tools are messages of their own, before what the user says beside them. */
 export function encodeChatMessages(
   { system, messages }: { system: Part[]; messages: readonly Message[] },
@@ -98,7 +100,7 @@ function encodeContent(
   lose: Lose,
 ): string | JsonObject[] | undefined {
   const marked = parts.some((part) => 'cacheControl' in part && part.cacheControl !== undefined)
-  if (marked && !options.cacheControl) lose(path, 'cache_control is not carried: caching is the provider’s own affair')
+  if (marked && !options.cacheControl) lose(path, CACHE_LOST)
   const encoded = parts.flatMap((part) => encodePart(part, path, options, lose))
   if (encoded.length === 0) return undefined
   if (encoded.some((part) => part.type !== 'text' || part.cache_control !== undefined)) return encoded

@@ -1,4 +1,4 @@
-import { encodeChatMessages } from './chat-encode-messages.ts'
+import { CACHE_LOST, encodeChatMessages } from './chat-encode-messages.ts'
 import type { JsonObject } from './json-values.ts'
 import { createLosses, type Lose } from './losses.ts'
 import type { Effort, Loss, NeutralRequest, Tool, ToolChoice } from './neutral.ts'
@@ -28,6 +28,8 @@ export function encodeChatRequest(
   const messages = encodeChatMessages(request, { cacheControl: target.cacheControl === true }, lose)
   if (messages.length === 0) lose('messages', 'nothing is left to say', true)
   const { tools, toolChoice, maxTokens, temperature, topP, user } = request
+  if (target.cacheControl !== true && tools.some(({ cacheControl }) => cacheControl !== undefined))
+    lose('tools', CACHE_LOST)
   if (request.topK !== undefined) lose('top_k', 'top_k has no counterpart')
   if (request.metadata !== undefined) lose('metadata', 'metadata has no counterpart')
   const body: JsonObject = {

@@ -414,6 +414,12 @@ const rows: Row[] = [
     want: {},
   },
   {
+    name: 'an effort that nobody knows',
+    body: { messages: [user], reasoning_effort: 'utmost' },
+    want: { thinking: undefined },
+    lost: ['reasoning_effort'],
+  },
+  {
     name: 'what only chat knows of',
     body: { messages: [user], metadata: { a: 'b' }, prompt_cache_key: 'x', prompt_cache_retention: '24h' },
     want: { metadata: undefined },

@@ -358,6 +358,21 @@ const rows: Row[] = [
     lost: [...lost],
   })),
   {
+    name: 'an effort that nobody knows, and what else is asked of the output',
+    body: { messages: [user], output_config: { effort: 'utmost', task_budget: { type: 'tokens', total: 64_000 } } },
+    want: { reasoning_effort: undefined },
+    lost: ['output_config.effort', 'output_config.task_budget'],
+  },
+  {
+    name: 'marks and members of tools',
+    body: {
+      messages: [user],
+      tools: [{ ...weather, cache_control: { type: 'ephemeral' }, defer_loading: true, allowed_callers: ['direct'] }],
+    },
+    want: {},
+    lost: ['tools[0].defer_loading', 'tools[0].allowed_callers', 'tools'],
+  },
+  {
     name: 'no effort, where that is known',
     body: { messages: [user], thinking: { type: 'disabled' } },
     target: { efforts: ['none', 'low'] },
