@@ -12,6 +12,7 @@ import {
   type TestProject,
   until,
 } from '#test/support/gateway.ts'
+import { dumpDatabase } from '#test/support/leaks.ts'
 import { createRawUpstream, httpAnswer, type RawHandler, type RawUpstream } from '#test/support/raw-upstream.ts'
 
 // Marks that must not leave: in no answer, no log line, no metric, no table. Not even in the escapes that JSON allows.
@@ -246,7 +247,7 @@ test('no key and no master key is in an answer, the log, the metrics or the data
     answers: replies.map((reply) => JSON.stringify(reply.headers) + reply.text).join('\n'),
     log: gateway.log.text(),
     metrics,
-    database: await dump(),
+    database: await dumpDatabase(gateway.db),
   }
   assert(replies.length > 40)
   for (const [place, text] of Object.entries(places)) {
@@ -272,20 +273,6 @@ function spellings(secret: string): string[] {
     Buffer.from(secret).toString('base64url'),
     Buffer.from(secret).toString('hex'),
   ]
-}
-
-/** Every row of every table, as text. */
-async function dump(): Promise<string> {
-  const { rows: tables } = await gateway.db.query<{ name: string }>(
-    `select format('%I.%I', table_schema, table_name) as name from information_schema.tables
-     where table_schema not in ('pg_catalog', 'information_schema')`,
-  )
-  let text = ''
-  for (const { name } of tables) {
-    const { rows } = await gateway.db.query<{ row: string }>(`select t::text as row from ${name} t`)
-    text += `${name}\n${rows.map(({ row }) => row).join('\n')}\n`
-  }
-  return text
 }
 
 function around(text: string, secret: string): string {

@@ -9,6 +9,7 @@ import {
   type TestProject,
   until,
 } from '#test/support/gateway.ts'
+import { dumpDatabase } from '#test/support/leaks.ts'
 import {
   createRawUpstream,
   httpAnswer,
@@ -183,7 +184,7 @@ test('a client that leaves, and a database that breaks under a settlement', asyn
 test('neither keys nor words are in the log, the metrics or the database', async () => {
   const metrics = await (await fetch(`${gateway.url}/metrics`)).text()
   assert.match(metrics, /fluxgate_calls_total/)
-  const places = { log: gateway.log.text(), metrics, database: await dump() }
+  const places = { log: gateway.log.text(), metrics, database: await dumpDatabase(gateway.db) }
   for (const [place, text] of Object.entries(places)) {
     assert(text.length > 1_000, `there is something in the ${place}`)
     for (const secret of [
@@ -202,20 +203,6 @@ test('neither keys nor words are in the log, the metrics or the database', async
   )
   assert(places.database.includes('canary-test'), 'labels are kept, they are no content')
 })
-
-/** Every row of every table, as text. */
-async function dump(): Promise<string> {
-  const { rows: tables } = await gateway.db.query<{ name: string }>(
-    `select format('%I.%I', table_schema, table_name) as name from information_schema.tables
-     where table_schema not in ('pg_catalog', 'information_schema')`,
-  )
-  let text = ''
-  for (const { name } of tables) {
-    const { rows } = await gateway.db.query<{ row: string }>(`select t::text as row from ${name} t`)
-    text += `${name}\n${rows.map(({ row }) => row).join('\n')}\n`
-  }
-  return text
-}
 
 function around(text: string, secret: string): string {
   const at = text.indexOf(secret)
