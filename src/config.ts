@@ -22,13 +22,13 @@ export const settings = {
   FLUXGATE_API_KEY: secret(
     'Pins the first client key of the project `default`, for scripts: at least 24 visible characters.',
   ),
-  RECEIPT_SIGNING_KEY: secret(
+  RECEIPT_SIGNING_KEY: keyOf32Bytes(
     'Ed25519 seed that signs receipts, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
-  LLM_ROUTER_MASTER_KEY: masterKey(
+  LLM_ROUTER_MASTER_KEY: keyOf32Bytes(
     'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
-  LLM_ROUTER_MASTER_KEY_PREVIOUS: masterKey('Opens what was sealed before the last rotation: docs/credentials.md.'),
+  LLM_ROUTER_MASTER_KEY_PREVIOUS: keyOf32Bytes('Opens what was sealed before the last rotation: docs/credentials.md.'),
   RECEIPT_LOG_ORIGIN: text('Name of the receipt log, stated on every receipt.', 'fluxgate.local/1'),
   WELCOME_GRANT_USD: optional({
     description: 'Dollars that the project `default` starts with. 5 on the embedded database, 0 with DATABASE_URL.',
@@ -178,7 +178,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
   })
 }
 
-function masterKey(description: string): Setting<Secret | undefined> {
+function keyOf32Bytes(description: string): Setting<Secret | undefined> {
   const setting = secret(description)
   return {
     ...setting,
