@@ -4,7 +4,7 @@ import { until } from '#test/support/until.ts'
 import type { createSoakConfig, Promised } from './soak-config.ts'
 
 const SERVED_MS_MAX = 10_000
-const badConfigs: readonly unknown[] = [
+const badConfigs: readonly [unknown, ...unknown[]] = [
   { llm: { models: { soak: { upstrems: [] } } } },
   { llm: { models: { soak: { upstreams: [{ baseURL: 'ftp://nowhere.test' }] } } } },
   { llm: { models: { soak: { upstreams: [{ id: 'a', baseURL: 'https://a.test/v1', priceRef: 'no/such' }] } } } },
@@ -72,12 +72,13 @@ export function createSoakAdmin(options: {
   }
 
   async function refused(): Promise<void> {
-    await write('PUT /api/admin/router', { config: badConfigs[writes % badConfigs.length], reason: 'bad' }, 400)
+    await write('PUT /api/admin/router', { config: random.pick([...badConfigs]), reason: 'bad' }, 400)
     const stale = await ask(
       'PUT /api/admin/router',
       { config: config.now().config, reason: 'r' },
       { 'if-match': '"1-0"' },
     )
+    writes += 1
     if (stale.status !== 412) problems.push(`a stale tag is ${stale.status}`)
   }
 
@@ -96,6 +97,7 @@ export function createSoakAdmin(options: {
     const rate = random.integer(1, FLUX_RATES_MAX)
     fluxRates.add(rate)
     const answer = await ask('PUT /api/admin/settings/FLUX_PER_1K_TOKENS', { value: rate, reason: 'soak' })
+    writes += 1
     if (answer.status !== 200) problems.push(`a setting is ${answer.status}: ${answer.text}`)
   }
 
@@ -104,8 +106,13 @@ export function createSoakAdmin(options: {
   return {
     versions,
     fluxRates,
-    /** What was answered otherwise than it should have been. */
-    problems,
+
+    /** How many writes there were since this was asked, and what was answered otherwise than it should have been. */
+    answers(): { checked: number; bad: number; examples: string[] } {
+      const found = { checked: writes, bad: problems.length, examples: problems.splice(0) }
+      writes = 0
+      return found
+    },
 
     /** The first version, with which calls can begin. */
     async begin(): Promise<void> {

@@ -3,6 +3,7 @@ export interface SoakCall {
   worker: number
   /** Number of the gateway that was asked. */
   gateway: number
+  beganAt: number
   receipt: string | undefined
   /** What is wrong with the answer. */
   problem: string | undefined
@@ -32,7 +33,7 @@ const kinds: readonly Kind[] = [
 /** Workers that call without pause, each on one gateway, until they are stopped. */
 export function startSoakLoad(options: { urls: readonly string[]; keys: readonly string[]; workers: number }) {
   const calls: SoakCall[] = []
-  const waiting: { atLeast: number; resolve: () => void }[] = []
+  const waiting: (() => void)[] = []
   let stopping = false
 
   const workers = Array.from({ length: options.workers }, async (_, worker) => {
@@ -41,21 +42,24 @@ export function startSoakLoad(options: { urls: readonly string[]; keys: readonly
     for (let n = worker; !stopping; n += 1) {
       const kind = kinds[n % kinds.length]
       if (kind === undefined) return
+      const beganAt = performance.now()
       const made = await call(`${options.urls[gateway]}${kind.path}`, key, kind)
-      calls.push({ worker, gateway, ...made })
-      for (const { resolve } of waiting.filter(({ atLeast }) => calls.length >= atLeast)) resolve()
+      calls.push({ worker, gateway, beganAt, ...made })
+      for (const wake of waiting.splice(0)) wake()
     }
   })
 
   return {
     calls,
 
-    /** Resolves when every worker has begun and ended a call from now on. */
+    /** Resolves when every gateway has answered a call that began from now on. */
     async madeMore(): Promise<void> {
-      const before = calls.length
-      for (let atLeast = before + options.workers + 1; !hasAll(before); atLeast = calls.length + 1)
-        await new Promise<void>((resolve) => waiting.push({ atLeast, resolve }))
-      waiting.length = 0
+      const since = performance.now()
+      const from = calls.length
+      const isServed = (gateway: number) =>
+        calls.slice(from).some((call) => call.gateway === gateway && call.beganAt >= since)
+      while (!options.urls.every((_, gateway) => isServed(gateway)))
+        await new Promise<void>((resolve) => waiting.push(resolve))
     },
 
     /** Lets every worker end its last call. */
@@ -64,16 +68,6 @@ export function startSoakLoad(options: { urls: readonly string[]; keys: readonly
       await Promise.all(workers)
       return calls
     },
-  }
-
-  /** Two calls of each gateway's every worker: the second one began after the moment that is meant. */
-  function hasAll(since: number): boolean {
-    const counts = new Map<number, number>()
-    for (const { worker } of calls.slice(since)) counts.set(worker, (counts.get(worker) ?? 0) + 1)
-    const served = options.urls.map((_, gateway) =>
-      [...counts].some(([worker, count]) => worker % options.urls.length === gateway && count >= 2),
-    )
-    return served.every(Boolean)
   }
 }
 

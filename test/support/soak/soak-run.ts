@@ -101,7 +101,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
         held === 0n ? undefined : `${held} nano-dollars`,
       ),
       { rule: 'the books balance', checked: audit.checked, bad: audit.bad.length, examples: audit.bad },
-      rule('every write was answered as it must', admin.problems, (problem) => problem),
+      { rule: 'every write was answered as it must', ...admin.answers() },
       rule('a gateway logs nothing worse than a warning', gateways, ({ log }) => worst(log())),
     ])
     calls += load.calls.length
