@@ -54,6 +54,7 @@ beforeEach(async () => {
   await putModels(gateway, {
     hedged: { upstreams: two, hedge },
     three: { upstreams: all, hedge },
+    ruled: { upstreams: all, hedge, fallbackTriggers: { httpCodes: [400] } },
     plain: { upstreams: two },
     brief: { upstreams: two, hedge, fullChainTimeoutMs: 900 },
   })
@@ -226,6 +227,16 @@ for (const stream of [true, false])
       assert.deepEqual([receipt.outcome, receipt.charged_nanousd], ['void', '0'])
       assert.deepEqual(attemptsOf(receipt), [`first given_up ${prompt}`, 'second status_400'])
       assert.equal(await costOf(receipt), BigInt(prompt))
+    })
+
+    test('where a rule takes the caller’s fault elsewhere, the next one is asked', async () => {
+      const project = await open()
+      const { reply, socketOf } = await ask(project, 'ruled', stream)
+      upstreams.third.answerWith(answers('The third.', stream))
+      refuses('400 Bad Request')(socketOf('second'))
+      await expectText(reply, 'The third.')
+      const attempts = [`first given_up ${prompt}`, 'second status_400', 'third ok']
+      await expectServed(project, 'third', attempts, BigInt(prompt))
     })
 
     test('a client that leaves ends both: it pays one prompt, the other is the operator’s', async () => {
