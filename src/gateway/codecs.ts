@@ -72,7 +72,7 @@ interface EncodeTarget {
   streamOptions: boolean
 }
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** 32 hex digits: names an answer whose provider gives it none. */
   id: string
   /** Unix seconds. */
