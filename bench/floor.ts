@@ -16,6 +16,7 @@ export function createFloor(upstream: string): Server {
   const pool = new Pool(upstream, {
     connections: CONNECTIONS_MAX,
     pipelining: 1,
+    allowH2: false,
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: 30_000,

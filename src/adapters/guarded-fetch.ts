@@ -33,6 +33,7 @@ export function createGuardedFetch(options: GuardOptions) {
   const common = {
     connections: options.connectionsMax,
     pipelining: 1,
+    allowH2: false,
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: 10_000,

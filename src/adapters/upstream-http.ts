@@ -50,6 +50,7 @@ export function createUpstreamHttp(options: UpstreamHttpOptions) {
       pool = new Pool(origin, {
         connections: options.connectionsMax,
         pipelining: 1,
+        allowH2: false,
         connect: { timeout: options.connectTimeoutMs },
         headersTimeout: 0,
         bodyTimeout: 0,

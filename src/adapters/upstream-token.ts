@@ -23,7 +23,12 @@ export function createUpstreamTokens(options: { timeoutMs: number; now: () => nu
   const { timeoutMs, now } = options
   const tokens = new Map<string, { token: string; until: number }>()
   const running = new Map<string, Promise<string>>()
-  const agent = new Agent({ connect: { timeout: timeoutMs }, headersTimeout: timeoutMs, bodyTimeout: timeoutMs })
+  const agent = new Agent({
+    allowH2: false,
+    connect: { timeout: timeoutMs },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+  })
 
   async function fetchToken(id: string, { url, form }: TokenRequest): Promise<string> {
     const { status, text } = await send(url, new URLSearchParams(form).toString())

@@ -38,6 +38,7 @@ export function createSpeechHttp(options: SpeechHttpOptions) {
   const agent = new Agent({
     connections: options.connectionsMax,
     pipelining: 1,
+    allowH2: false,
     connect: { timeout: options.connectTimeoutMs },
     headersTimeout: 0,
     bodyTimeout: 0,
