@@ -49,7 +49,13 @@ export function createPool(options: DatabaseOptions, onIdleError: (error: Error)
     max: options.poolMax,
     idleTimeoutMillis: 30_000,
   })
-  pool.on('error', onIdleError)
+  pool.on('error', (error) => {
+    // A server that stops may be faster than our own good-bye.
+    if (pool.ending) return
+    // The whole connection hangs on it, with the secret that cancels its queries: nothing to be logged.
+    delete (error as { client?: unknown }).client
+    onIdleError(error)
+  })
   return pool
 }
 
