@@ -55,6 +55,7 @@ beforeEach(async () => {
     hedged: { upstreams: two, hedge },
     three: { upstreams: all, hedge },
     ruled: { upstreams: all, hedge, fallbackTriggers: { httpCodes: [400] } },
+    later: { upstreams: two, hedge: { afterMs: 700 } },
     plain: { upstreams: two },
     brief: { upstreams: two, hedge, fullChainTimeoutMs: 900 },
   })
@@ -269,7 +270,7 @@ for (const stream of [true, false])
 
     test('an answer that has begun is raced no more', async () => {
       const project = await open()
-      const { reply, socketOf, asked } = await ask(project, 'hedged', stream, ['first'])
+      const { reply, socketOf, asked } = await ask(project, 'later', stream, ['first'])
       const body = JSON.stringify({
         model: 'm',
         choices: [{ index: 0, message: { content: 'Slowly.' }, finish_reason: 'stop' }],
@@ -279,7 +280,7 @@ for (const stream of [true, false])
         ? streamHead() + chunk({ content: 'Slowly' })
         : streamHead({ 'content-type': 'application/json' })
       socketOf('first').write(head + (stream ? '' : body.slice(0, 10)))
-      await until('its time for a second has come', () => performance.now() > begunAt + 500)
+      await until('its time for a second has come', () => performance.now() > begunAt + 1_300)
       assert.deepEqual(asked(), ['first'])
       const rest = `${chunk({ content: '.' })}${chunk({}, { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })}`
       const usage = chunk({}, { choices: [], usage: { prompt_tokens: 100, completion_tokens: 10 } })
