@@ -24,6 +24,7 @@ export interface CallContext {
   keyId: string
   aliasName?: string
   profile?: string
+  lockDigest?: string
   origin?: string
   /** As the client asked for it. */
   model: string

@@ -94,6 +94,7 @@ export function settlement(call: AdmittedCall, end: CallEnd, options: { log: str
     key_id: context.keyId,
     alias_name: context.aliasName,
     profile: context.profile,
+    lock_digest: context.lockDigest,
     origin: context.origin,
     model: context.model,
     provider: target.provider,

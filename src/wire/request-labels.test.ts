@@ -50,3 +50,10 @@ for (const [name, raw, message] of refused)
     assert.equal(problem.header, 'x-fluxgate-profile')
     assert.match(problem.message, message)
   })
+
+test('the digest of a lockfile is kept as it came, or refused', () => {
+  assert.deepEqual(parseLabels({ 'x-fluxgate-lock-digest': 'ab12' }), { lockDigest: 'ab12' })
+  assert.deepEqual(parseLabels({ 'x-fluxgate-lock-digest': '' }), {})
+  for (const digest of ['a b', 'a'.repeat(129), ['a', 'b'], 'é'])
+    assert('header' in parseLabels({ 'x-fluxgate-lock-digest': digest }), String(digest))
+})

@@ -5,6 +5,8 @@ export interface RequestLabels {
   aliasName?: string
   profile?: string
   origin?: string
+  /** Of the caller's lockfile. */
+  lockDigest?: string
 }
 
 // PostgreSQL text holds no NUL. What breaks lines or turns the direction of text can disguise a label in a terminal or page.
@@ -15,6 +17,8 @@ const headers = {
   'x-fluxgate-profile': 'profile',
   'x-fluxgate-origin': 'origin',
 } as const
+
+const LOCK_DIGEST = 'x-fluxgate-lock-digest'
 
 /**
  * Reads the label headers. Text in UTF-8 is allowed up to 255 characters, without control characters; an empty label is
@@ -33,7 +37,11 @@ export function parseLabels(
     if ([...text].length > LABEL_CHARS_MAX) return { header, message: `must be at most ${LABEL_CHARS_MAX} characters` }
     labels = { ...labels, [member]: text }
   }
-  return labels
+  const digest = received[LOCK_DIGEST]
+  if (digest === undefined || digest === '') return labels
+  if (typeof digest !== 'string' || !/^[!-~]{1,128}$/.test(digest))
+    return { header: LOCK_DIGEST, message: 'must be 1 to 128 visible ASCII characters' }
+  return { ...labels, lockDigest: digest }
 }
 
 /** Header values reach us as Latin-1 bytes; what they spell is UTF-8. */

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import OpenAI from 'openai'
 import { createTestGateway, ONE_USD, type TestGateway } from '#test/support/gateway.ts'
-import { bindAlias, createFluxgate, createLockfile, failoverStream } from '../../packages/client/src/index.ts'
+import {
+  bindAlias,
+  createFluxgate,
+  createLockfile,
+  failoverStream,
+  lockDigest,
+} from '../../packages/client/src/index.ts'
 
 // Our own client, which gives the official one its address, key, models and labels out of a lockfile.
 
@@ -33,4 +39,5 @@ test('a pool over the gateway: the missing model is passed over, and the receipt
   assert.deepEqual([model, failed.map(({ fault }) => fault)], ['sim/echo', ['model_not_found']])
   const [receipt] = await project.settled(1)
   assert.deepEqual([receipt?.model, receipt?.alias_name, receipt?.profile], ['sim/echo', 'résumé', 'prod'])
+  assert.equal(receipt?.lock_digest, await lockDigest(lockfile))
 })
