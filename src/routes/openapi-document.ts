@@ -1,6 +1,7 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { explainAnswer, explainRequest } from './explain.ts'
 import { ErrorBody } from './schemas.ts'
+import { speechDocument } from './speech-document.ts'
 
 const refused = (description: string) => ({ description, content: { 'application/json': { schema: ErrorBody } } })
 
@@ -172,6 +173,7 @@ const gatewayPaths = {
       },
     },
   },
+  ...speechDocument({ refused, alwaysPossible, answerHeaders }),
 }
 
 /** Methods of the paths that this application documents but does not serve. */
@@ -198,6 +200,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
       },
       tags: [
         { name: 'models', description: 'Calling models, with a client key.' },
+        { name: 'speech', description: 'Speaking and hearing, with a client key.' },
         { name: 'account', description: "A project's own receipts and balance, with a client key." },
         { name: 'admin', description: 'Operating the gateway, with the admin key.' },
         { name: 'public', description: 'Open to everybody.' },
@@ -209,7 +212,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         },
       },
       // A copy, because the routes' own paths are added to it.
-      paths: structuredClone(gatewayPaths) as Paths,
+      paths: structuredClone(gatewayPaths) as unknown as Paths,
     },
   }
 }
