@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import type { Receipt } from '#billing/receipt.ts'
 import { createSimulator } from '#simulator/simulator.ts'
 import { createTestGateway, type Reply, type TestGateway, until } from '#test/support/gateway.ts'
+import { upstreamOf } from '#test/support/routed-models.ts'
 import { putRouterConfig } from '#test/support/router-config.ts'
 import { countTokens, loadTokenizer } from '#wire/count-tokens.ts'
 import { type ChatMessage, type ColumnName, columns } from './failover-columns.ts'
@@ -169,16 +170,8 @@ before(async () => {
   const urls = { first: (await upstreams.first.listen()).url, second: (await upstreams.second.listen()).url }
   const cooldown = { UPSTREAM_COOLDOWN_MS: String(COOLDOWN_MS), UPSTREAM_COOLDOWN_MS_MAX: String(COOLDOWN_MS) }
   gateway = await createTestGateway({ env: cooldown })
-  const upstream = (id: 'first' | 'second', protocol: string, sim: Sim) => ({
-    id,
-    provider: id,
-    preset: 'sim',
-    baseURL: `${urls[id]}/v1`,
-    protocols: [protocol],
-    overrideModel: 'echo',
-    price: { lines: { input: String(PRICES[id]), output: String(PRICES[id]) } },
-    headers: { 'x-sim': JSON.stringify(sim) },
-  })
+  const upstream = (id: 'first' | 'second', protocol: string, sim: Sim) =>
+    upstreamOf({ id, url: urls[id], sim, nanosPerToken: Number(PRICES[id] / 1_000n), more: { protocols: [protocol] } })
   const models = scenarios.flatMap(({ first, second = {}, ...scenario }) =>
     Object.keys(columns).flatMap((protocol) =>
       ['streamed', 'whole'].map((mode) => {
