@@ -17,6 +17,7 @@ import { createDispatcher } from '#gateway/dispatcher.ts'
 import { createGatewayMetrics, createLedgerMetrics } from '#gateway/metrics.ts'
 import { createOpenCalls } from '#gateway/open-calls.ts'
 import { createRoutes } from '#gateway/routes.ts'
+import { utcMillis } from '#lib/utc-millis.ts'
 import { createInferenceRoutes } from '#routes/inference.ts'
 import type { Config } from '#src/config.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
@@ -36,8 +37,8 @@ export async function createBareGateway(
   config: Config,
 ): Promise<{ server: Server; chargedNanos: () => bigint }> {
   const log = pino(
-    { level: config.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ dest: '/dev/null', sync: false }),
+    { level: config.LOG_LEVEL, base: null, timestamp: () => `,"time":"${utcMillis(Date.now())}"` },
+    pino.destination({ dest: '/dev/null', sync: false, minLength: 4_096, periodicFlush: 100 }),
   )
   const registry = new Registry()
   const connection = { connectionString: config.DATABASE_URL ?? '' }

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino'
+import { utcMillis } from '#lib/utc-millis.ts'
 import { type App, createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { greeting } from './greeting.ts'
@@ -6,14 +7,21 @@ import { type Installation, openInstallation } from './installation.ts'
 import { welcome } from './welcome.ts'
 
 const EXIT_INTERRUPTED = 130
+/** What is logged leaves when there is so much of it, or after so long. */
+const LOG_CHARS = 4_096
+const LOG_MS = 100
 const LINGER_MS_MAX = 2_000
 /** A terminal and the launcher may both deliver one Ctrl-C. */
 const SAME_SIGNAL_MS = 300
 
 /** The `api` role: the one server. Resolves to the exit code once it has been stopped, could not start or cannot go on. */
 export async function serve(config: Config, out: NodeJS.WritableStream, err: NodeJS.WritableStream): Promise<number> {
-  const destination = pino.destination({ sync: false })
-  const log = pino({ level: config.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination)
+  // Every write wakes a thread, which costs more than the line itself: lines go out together, a moment later.
+  const destination = pino.destination({ sync: false, minLength: LOG_CHARS, periodicFlush: LOG_MS })
+  const flushLog = () => destination.flushSync()
+  process.on('exit', flushLog)
+  const timestamp = () => `,"time":"${utcMillis(Date.now())}"`
+  const log = pino({ level: config.LOG_LEVEL, base: null, timestamp }, destination)
   const stopping = Promise.withResolvers<string>()
   let firstSignalMs: number | undefined
   let app: App | undefined
@@ -45,7 +53,7 @@ export async function serve(config: Config, out: NodeJS.WritableStream, err: Nod
   } finally {
     await closeAll(log, app, installation)
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-    destination.flushSync()
+    flushLog()
     // Everything is closed. What lingers all the same, as a connection into a silent network, must not keep the process.
     setTimeout(() => process.exit(), LINGER_MS_MAX).unref()
   }
