@@ -129,7 +129,11 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     body.paths,
   ))
     for (const [method, operation] of Object.entries(item)) {
-      const scheme = path.startsWith('/api/admin') ? 'adminKey' : path.startsWith('/v1') ? 'clientKey' : undefined
+      const scheme = path.startsWith('/api/admin')
+        ? 'adminKey'
+        : /^\/(?:api\/)?v1\//.test(path)
+          ? 'clientKey'
+          : undefined
       assert.deepEqual(operation.security, scheme === undefined ? [] : [{ [scheme]: [] }], `${method} ${path}`)
       assert(operation.summary && Object.keys(operation.responses).length > 0, `${method} ${path}`)
     }

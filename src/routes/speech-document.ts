@@ -197,7 +197,7 @@ export function speechDocument(parts: {
         tags,
         summary: 'Streaming speech over WebSocket',
         description: 'An upgrade. The frames and the codes that it closes with are in docs/speech.md.',
-        security: [],
+        security,
         parameters: [query('token', 'A client key; it may be shown in the first frame or a subprotocol instead.')],
         responses: { 101: { description: 'The connection is a WebSocket now.' } },
       },
