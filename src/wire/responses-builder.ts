@@ -19,6 +19,10 @@ export interface ResponseOptions {
 type BlockStart = Extract<AnswerEvent, { type: 'block' }>
 type Signature = Extract<AnswerEvent, { type: 'signature' }>
 
+/** An upstream that never ends would otherwise be kept in memory whole: the last event tells the answer again. */
+const BLOCKS_MAX = 10_000
+const TEXT_CHARS_MAX = 32 * 1024 * 1024
+
 interface Item {
   type: 'message' | 'reasoning' | 'function_call'
   value: JsonObject
@@ -37,6 +41,8 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
   let block: { kind: BlockStart['block']; origin: TextProtocol | undefined; text: string; index: number } | undefined
   let signature: Signature | undefined
   let refused = false
+  let blocks = 0
+  let chars = 0
 
   function named(id: string, model: string): JsonObject {
     const { created, request } = options
@@ -53,6 +59,8 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
 
   function begin(start: BlockStart): void {
     closeBlock()
+    blocks += 1
+    if (blocks > BLOCKS_MAX) throw new WireError('more blocks than an answer can have')
     if (start.block === 'tool_call') {
       closeItem('completed')
       const { id: call_id, name } = start
@@ -83,6 +91,8 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
   function say(delta: string): void {
     if (block === undefined || item === undefined) throw new WireError('text that belongs to no block')
     if (delta === '') return
+    chars += delta.length
+    if (chars > TEXT_CHARS_MAX) throw new WireError('a longer text than an answer can have')
     if (block.kind === 'reasoning' && block.text === '')
       emit('response.reasoning_summary_part.added', { ...summaryPlace(item), part: partOf('summary_text', '') })
     block.text += delta
@@ -109,7 +119,7 @@ export function createResponseBuilder(options: ResponseOptions, emit: (type: str
     const { value } = item
     if (kind === 'text' || kind === 'refusal') {
       const part = contentPart(kind, text)
-      item.value = { ...value, content: [...(value.content as JsonObject[]), part] }
+      ;(value.content as JsonObject[]).push(part)
       if (kind === 'text') tell('response.output_text.done', { ...place(item, index), text, logprobs: [] })
       else tell('response.refusal.done', { ...place(item, index), refusal: text })
       tell('response.content_part.done', { ...place(item, index), part })

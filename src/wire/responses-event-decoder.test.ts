@@ -287,3 +287,13 @@ test('any JSON is decoded to events in order, or refused', () => {
     { seed: 20261122, numRuns: 1000 },
   )
 })
+
+test('calls without end are no answer', () => {
+  const decoder = createResponsesEventDecoder()
+  const added = (n: number) => {
+    const item = { type: 'function_call', id: `f${n}`, call_id: `c${n}`, name: 'f', arguments: '' }
+    return JSON.stringify({ type: 'response.output_item.added', output_index: n, item })
+  }
+  for (let n = 0; n < 256; n += 1) decoder.decode(added(n))
+  assert.throws(() => decoder.decode(added(256)), WireError)
+})

@@ -31,6 +31,9 @@ function keyOf({ item, part, begin }: Place): string {
 
 /** Of blocks that wait for others. */
 const WAITING_CHARS_MAX = 4 * 1024 * 1024
+/** Each event looks through the open blocks: an upstream that opens them without end would keep the process busy. */
+const OPEN_BLOCKS_MAX = 256
+const ITEMS_MAX = 10_000
 
 /**
  * Reads a stream of this protocol. Calls may grow side by side there, but blocks come one after another here, so later ones
@@ -74,6 +77,7 @@ export function createResponsesEventDecoder(): EventDecoder {
     if (open !== undefined) return open
     for (const block of blocks) if (block.start.block !== 'tool_call' && block.item !== item) block.over = true
     for (const block of blocks) if (block.item === item) block.over = true
+    if (blocks.length >= OPEN_BLOCKS_MAX) throw new WireError('too many calls stand open side by side')
     const block = { key, item, start: begin, waiting: [], opened: false, over: false }
     blocks.push(block)
     advance()
@@ -145,6 +149,7 @@ export function createResponsesEventDecoder(): EventDecoder {
 
   function itemOver(item: number, value: JsonObject): void {
     if (itemsOver.has(item)) return
+    if (itemsOver.size >= ITEMS_MAX) throw new WireError('more items than an answer can have')
     itemsOver.add(item)
     switch (value.type) {
       case 'message':

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import OpenAI from 'openai'
 import type { AnswerEvent, Finish, NeutralAnswer, Part } from './neutral.ts'
-import type { CutEnd, ErrorWords } from './protocol.ts'
+import { type CutEnd, type ErrorWords, WireError } from './protocol.ts'
 import { openReasoning } from './reasoning-seal.ts'
 import { decodeResponsesAnswer } from './responses-decode-answer.ts'
 import { createResponsesEventDecoder } from './responses-event-decoder.ts'
@@ -355,4 +355,16 @@ test("any stream is one that OpenAI's client reads to the same end", async () =>
     }),
     { seed: 20261122, numRuns: 50 },
   )
+})
+
+test('an answer of blocks or of text without end is no answer', () => {
+  const blocks = createResponsesEventEncoder(options)
+  blocks.encode({ type: 'start', id: 'a', model: 'm' })
+  for (let n = 0; n < 10_000; n += 1) blocks.encode({ type: 'block', block: 'text' })
+  assert.throws(() => blocks.encode({ type: 'block', block: 'text' }), WireError)
+  const long = createResponsesEventEncoder(options)
+  long.encode({ type: 'start', id: 'a', model: 'm' })
+  long.encode({ type: 'block', block: 'text' })
+  for (let n = 0; n < 32; n += 1) long.encode({ type: 'delta', text: 'x'.repeat(1024 * 1024) })
+  assert.throws(() => long.encode({ type: 'delta', text: 'x' }), WireError)
 })
