@@ -244,6 +244,20 @@ test('when all are open, the one whose cooldown ends first is tried, once', () =
   )
 })
 
+test('a target that has not been asked is a better last resort than another key of the one that has just failed', () => {
+  const { play, start, at } = stage('a1 a2 b1')
+  const first = start()
+  const next = first.next()
+  assert(next?.targetId === 'a')
+  first.report(next, { ...faultOf('503'), retryAfterMs: 0 })
+  const other = first.next()
+  assert(other?.targetId === 'b')
+  first.report(other, { ...faultOf('503'), retryAfterMs: 60_000 })
+  first.close()
+  at(1_000)
+  assert.equal(play(all('a1', '503')), 'a1 b1 answered', 'although the cooldown of a ends first')
+})
+
 test('a refused credential is the very last resort, and is tried all the same', () => {
   const { play, start, at } = stage('a1 b1')
   assert.equal(play(all('a1', '401')), 'a1 b1 answered')

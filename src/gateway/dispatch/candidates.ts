@@ -146,16 +146,23 @@ export function createPlan<C extends Candidate>(deps: PlanDeps<C>): DispatchPlan
     return undefined
   }
 
-  /** Of those that cooled down: one that is usable by now, else, once in a call, the one whose cooldown ends first. */
+  /**
+   * Of those that cooled down: one that is usable by now, else, once in a call, the one whose cooldown ends first. A target that
+   * has failed this very call comes after those that were not asked.
+   */
   function leftover(among: readonly C[]): C | undefined {
-    let best: { candidate: C; openness: Openness } | undefined
+    let best: { candidate: C; openness: Openness; asked: boolean } | undefined
     for (const candidate of among) {
       const state = usable(health, candidate)
       if (typeof state === 'string') {
         coolingDown.splice(coolingDown.indexOf(candidate), 1)
         const started = start(candidate, state === 'probe' ? 'probe' : 'turn')
         if (started !== undefined) return started
-      } else if (best === undefined || sooner(state, best.openness)) best = { candidate, openness: state }
+        continue
+      }
+      const asked = attempts.some((attempt) => attempt.candidate.targetId === candidate.targetId)
+      const better = best === undefined || (asked === best.asked ? sooner(state, best.openness) : best.asked)
+      if (better) best = { candidate, openness: state, asked }
     }
     if (best === undefined || lastResortTaken) return undefined
     coolingDown.splice(coolingDown.indexOf(best.candidate), 1)
