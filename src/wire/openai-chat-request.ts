@@ -68,7 +68,7 @@ export function parseChatRequest(text: string): ChatRequest | RequestProblem {
   if (unpriced !== undefined) return unpriced
 
   for (const [index, message] of messages.entries()) {
-    const wrong = checkMessage(message, `messages[${index}]`)
+    const wrong = checkMessage(message, index)
     if (wrong !== undefined) return wrong
   }
 
@@ -105,6 +105,7 @@ const unpricedMembers: Readonly<Record<string, string>> = {
   provider: OTHER_PRICES,
   preset: OTHER_PRICES,
 }
+const unpricedEntries = Object.entries(unpricedMembers)
 /** Google's names of tools that it runs itself; they need no type. */
 const searchTools = ['google_search', 'googleSearch', 'google_search_retrieval', 'googleSearchRetrieval']
 
@@ -112,7 +113,7 @@ const searchTools = ['google_search', 'googleSearch', 'google_search_retrieval',
 function findUnpriced(body: Record<string, unknown>): RequestProblem | undefined {
   if (!['auto', 'default', null, undefined].includes(body.service_tier as string | null | undefined))
     return problem('service_tier', 'must be auto or default: other tiers have other prices')
-  for (const [name, message] of Object.entries(unpricedMembers))
+  for (const [name, message] of unpricedEntries)
     if (body[name] !== undefined && body[name] !== null && body[name] !== false) return problem(name, message)
   for (const [index, tool] of (Array.isArray(body.tools) ? body.tools : []).entries()) {
     const path = `tools[${index}]`
@@ -125,19 +126,19 @@ function findUnpriced(body: Record<string, unknown>): RequestProblem | undefined
   return undefined
 }
 
-function checkMessage(message: unknown, path: string): RequestProblem | undefined {
-  if (!isObject(message)) return problem(path, 'must be an object')
+function checkMessage(message: unknown, number: number): RequestProblem | undefined {
+  if (!isObject(message)) return problem(`messages[${number}]`, 'must be an object')
   if (typeof message.role !== 'string' || !roles.has(message.role))
-    return problem(`${path}.role`, `must be one of ${[...roles].join(', ')}`)
+    return problem(`messages[${number}].role`, `must be one of ${[...roles].join(', ')}`)
   const { content } = message
   if (content === undefined || content === null || typeof content === 'string') {
     if ((content === undefined || content === null) && message.role !== 'assistant')
-      return problem(`${path}.content`, 'must be a string or an array of parts')
+      return problem(`messages[${number}].content`, 'must be a string or an array of parts')
     return undefined
   }
-  if (!Array.isArray(content)) return problem(`${path}.content`, 'must be a string or an array of parts')
+  if (!Array.isArray(content)) return problem(`messages[${number}].content`, 'must be a string or an array of parts')
   for (const [index, part] of content.entries()) {
-    const at = `${path}.content[${index}]`
+    const at = `messages[${number}].content[${index}]`
     if (!isObject(part) || typeof part.type !== 'string') return problem(at, 'must be an object with a type')
     if (part.type === 'text' && typeof part.text !== 'string') return problem(`${at}.text`, 'must be a string')
     if (part.type === 'image_url') {
@@ -155,8 +156,9 @@ function checkMessage(message: unknown, path: string): RequestProblem | undefine
 function nestsDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (levels === 0) return true
-  for (const member of Array.isArray(value) ? value : Object.values(value))
-    if (nestsDeeper(member, levels - 1)) return true
+  if (Array.isArray(value)) return value.some((member) => nestsDeeper(member, levels - 1))
+  const members = value as Record<string, unknown>
+  for (const name in members) if (nestsDeeper(members[name], levels - 1)) return true
   return false
 }
 
