@@ -207,6 +207,12 @@ const refused: [name: string, config: unknown, path: string, message: RegExp][] 
     'llm.models.m.upstreams[0].baseURL',
     /password/,
   ],
+  [
+    'a query in an address',
+    up({ baseURL: 'https://a.example/v1?a=b' }),
+    'llm.models.m.upstreams[0].baseURL',
+    /not have a query/,
+  ],
   ['a fragment in an address', up({ baseURL: 'https://a.example/#x' }), 'llm.models.m.upstreams[0].baseURL', /'#'/],
   ['an address with a line break', up({ baseURL: 'https://a.example/\n' }), 'llm.models.m.upstreams[0].baseURL', /URL/],
   ['an unknown preset', up({ preset: 'opnai' }), 'llm.models.m.upstreams[0].preset', /did you mean 'openai'/],

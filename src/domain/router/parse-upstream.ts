@@ -153,6 +153,9 @@ function parseTextAddress(fields: JsonObject, path: string, problems: Problems):
   if (protocols !== undefined) parseProtocols(protocols, at(path, 'protocols'), problems)
   const baseUrl = own(fields, 'baseURL')
   if (baseUrl !== undefined) parseAddress(baseUrl, at(path, 'baseURL'), ['https:', 'http:'], problems)
+  // Paths are resolved against it, so a query would be lost, and every request refused.
+  if (typeof baseUrl === 'string' && URL.parse(baseUrl)?.search)
+    problems.add(at(path, 'baseURL'), 'must not have a query')
   if (own(fields, 'preset') !== undefined && preset === undefined) return
   const row = preset ?? presetNames.find((name) => name === provider)
   const known = row === undefined ? undefined : resolvePreset(row)
