@@ -1,9 +1,11 @@
+import { createNlsTokens } from '#adapters/asr/nls-token.ts'
 import { dialSpeech } from '#adapters/tts/speech-dial.ts'
 import { createSpeechHttp } from '#adapters/tts/speech-http.ts'
 import { createTtsAdapters, LINK_HOST_SUFFIXES } from '#adapters/tts/tts-adapters.ts'
 import { createVoiceCatalogue } from '#adapters/tts/voice-catalogue.ts'
 import type { ListedModel, RoutesDeps } from '#gateway/routes.ts'
 import { createAudioRoutes } from '#gateway/speech/audio-routes.ts'
+import { createLiveTargets } from '#gateway/speech/live-target.ts'
 import type { Speech } from '#gateway/speech/speech.ts'
 import { createSpeechTargets } from '#gateway/speech/speech-target.ts'
 import { createStreamRoute } from '#gateway/speech/stream-target.ts'
@@ -49,6 +51,7 @@ export function openSpeech(
       ...createTranscriptionTargets({ ...routing, protocol, bookDigest: routing.priceBook.digest }),
       surface: 'asr',
     })
+  const live = createLiveTargets({ ...routing, tokens: createNlsTokens({ http }) })
   const catalogue = createVoiceCatalogue({
     entriesMax: VOICE_LISTS_MAX,
     retryAfterMs: VOICE_LIST_RETRY_MS,
@@ -60,6 +63,7 @@ export function openSpeech(
     streamingVoices: createStreamingVoices({ catalogue, http }),
     transcriptions: hearing('transcriptions'),
     translations: hearing('translations'),
+    live: createAudioRoutes({ ...routing, ...live, surface: 'asr' }),
     http,
     stream: createStreamRoute(routing),
     dial: (to, handler) => dialSpeech({ ...to, connectTimeoutMs: config.CONNECT_TIMEOUT_MS }, handler),

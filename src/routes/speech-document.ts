@@ -192,6 +192,27 @@ export function speechDocument(parts: {
         responses: airiListed('`available`, `models`, `default`.'),
       },
     },
+    '/api/v1/audio/transcriptions/stream': {
+      post: {
+        tags,
+        summary: 'Write down what is said while it is said, for AIRI',
+        security,
+        parameters: [query('model', 'Without it, or as `auto`: the default model.')],
+        requestBody: {
+          required: true,
+          content: { 'audio/*': { schema: { type: 'string' as const, format: 'binary' } } },
+        },
+        responses: {
+          200: { description: 'Events.', headers: answerHeaders, content: { 'text/event-stream': { schema: text } } },
+          400: airi('The model cannot hear like this, or has no price.'),
+          402: airi('The wallet does not cover a second.'),
+          415: airi('The body is no audio.'),
+          502: airi('Every upstream failed.'),
+          504: airi('The provider did not answer in time.'),
+          ...airiAlways,
+        },
+      },
+    },
     '/api/v1/audio/speech/ws': {
       get: {
         tags,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
+import { handleLive } from '#gateway/speech/handle-live.ts'
 import { handleSpeech } from '#gateway/speech/handle-speech.ts'
 import { handleTranscription } from '#gateway/speech/handle-transcription.ts'
 import type { SpeechGateway } from '#gateway/speech/speech.ts'
@@ -120,6 +121,10 @@ export function createSpeechPaths(gateway: SpeechGateway): ReadonlyMap<string, S
         handler: counted((req, exchange) => handleTranscription(gateway, req, exchange, protocol)),
       },
     ]),
+    [
+      '/api/v1/audio/transcriptions/stream',
+      { method: 'POST', surface: airi, handler: counted((req, exchange) => handleLive(gateway, req, exchange)) },
+    ],
     ['/v1/audio/voices', { method: 'GET', surface: openai, handler: read(anyVoices) }],
     ['/v1/audio/models', { method: 'GET', surface: openai, handler: read(models) }],
     [

@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws'
 
 export interface SpeechLine {
-  send(data: string): void
+  send(data: string | Buffer): void
   /** Bytes that the other side has not taken in. */
   waiting(): number
   pause(): void

@@ -2,6 +2,7 @@ import type { SpeechLine, SpeechLineHandler } from '#adapters/tts/speech-dial.ts
 import type { SpeechHttp } from '#adapters/tts/speech-http.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import type { AudioRoutes } from './audio-routes.ts'
+import type { LiveTarget } from './live-target.ts'
 import type { SpeechTarget } from './speech-target.ts'
 import type { createStreamRoute } from './stream-target.ts'
 import type { StreamingVoices } from './streaming-voices.ts'
@@ -15,6 +16,8 @@ export interface Speech {
   streamingVoices: StreamingVoices
   transcriptions: AudioRoutes<TranscriptionTarget>
   translations: AudioRoutes<TranscriptionTarget>
+  /** Heard while it is spoken. */
+  live: AudioRoutes<LiveTarget>
   /** Sends forms to upstreams. */
   http: Pick<SpeechHttp, 'send'>
   stream: ReturnType<typeof createStreamRoute>
