@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import fc from 'fast-check'
 import { createFrameSplitter, FrameTooLongError, frameData } from './sse-frames.ts'
 
@@ -127,4 +127,19 @@ test('a line that never ends is refused at the limit, not collected', () => {
     for (let n = 0; n < 100; n += 1) splitter.push(chunk)
   }, FrameTooLongError)
   assert.equal(splitter.rest().length <= 1_100, true)
+})
+
+test('a frame of many small lines costs no more than its bytes', () => {
+  const frames: string[] = []
+  const splitter = createFrameSplitter(1_000_000, (buffer, start, end) =>
+    frames.push(buffer.toString('latin1', start, end)),
+  )
+  const copied = mock.method(Buffer, 'concat', Buffer.concat)
+  const line = Buffer.from('a\n')
+  for (let n = 0; n < 20_000; n += 1) splitter.push(line)
+  const bytes = copied.mock.calls.reduce((sum, { result }) => sum + (result?.length ?? 0), 0)
+  copied.mock.restore()
+  assert(bytes < 2_000_000, `${bytes} bytes were copied`)
+  splitter.push(Buffer.from('\n'))
+  assert.deepEqual(frames, [`${'a\n'.repeat(20_000)}\n`])
 })

@@ -3,6 +3,10 @@ export class FrameTooLongError extends Error {
   override readonly name = 'FrameTooLongError'
 }
 
+/** The blank line that ends a frame may be cut anywhere: LF, CR LF. */
+const TAIL_BYTES = 2
+const PIECES_MAX = 1_024
+const NOTHING: Buffer = Buffer.alloc(0)
 const LF = 0x0a
 const CR = 0x0d
 
@@ -17,20 +21,23 @@ export function createFrameSplitter(
 ) {
   let waiting: Buffer[] = []
   let waitingBytes = 0
+  // The last bytes of what waits.
+  let tail = NOTHING
 
   return {
     /** Throws FrameTooLongError. */
     push(chunk: Buffer): void {
       let buffer = chunk
       if (waitingBytes > 0) {
-        // Without a line feed no frame can end here, so nothing needs to be joined yet.
-        if (chunk.indexOf(LF) === -1) {
+        // Where no frame ends nothing needs to be joined yet: a frame of many small pieces would be copied for each of them.
+        if (!endsFrame(chunk)) {
           wait(chunk)
           return
         }
         buffer = Buffer.concat([...waiting, chunk])
         waiting = []
         waitingBytes = 0
+        tail = NOTHING
       }
       const crlf = buffer.indexOf(CR) !== -1
       let start = 0
@@ -50,8 +57,16 @@ export function createFrameSplitter(
     },
   }
 
+  /** Whether a frame ends in `chunk`, perhaps with a blank line that began in what waits. */
+  function endsFrame(chunk: Buffer): boolean {
+    const border = Buffer.concat([tail, chunk.subarray(0, TAIL_BYTES)])
+    return frameEndAnywhere(border, 0) !== -1 || frameEndAnywhere(chunk, 0) !== -1
+  }
+
   function wait(bytes: Buffer): void {
+    if (waiting.length >= PIECES_MAX) waiting = [Buffer.concat(waiting)]
     waiting.push(bytes)
+    tail = Buffer.concat([tail, bytes.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES)
     waitingBytes += bytes.length
     if (waitingBytes > frameBytesMax) throw new FrameTooLongError(`a frame is longer than ${frameBytesMax} bytes`)
   }
