@@ -54,6 +54,8 @@ export function createNlsTokens(deps: { http: Pick<SpeechHttp, 'send'>; now?: ()
       if (known !== undefined && known.untilMs > now()) return await known.token
       const fetched = fetchToken(url, account)
       const entry = { token: fetched.then(({ token }) => token), untilMs: now() + ASK_MS }
+      // Whoever waits hears of a failure; without a listener it would end the process.
+      entry.token.catch(() => undefined)
       if (kept.size >= KEPT_MAX) kept.clear()
       kept.set(name, entry)
       try {
