@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import { createBytePile } from '#lib/byte-pile.ts'
 import { AppError } from '#src/errors.ts'
 import type { Gateway } from './gateway.ts'
 
@@ -31,7 +32,7 @@ export function readBody(
   // A client that left while its key was looked up is not heard of again.
   if (req.destroyed) throw brokenOff()
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
+    const pile = createBytePile()
     let bytes = 0
     let refused = false
     const watched = {
@@ -46,21 +47,21 @@ export function readBody(
       if (bytes <= bodyBytesMax) {
         try {
           onBytes(chunk.length)
-          chunks.push(chunk)
+          pile.add(chunk)
         } catch (error) {
           refused = true
-          chunks.length = 0
+          pile.clear()
           takeInRest(req)
           reject(error)
         }
       } else if (before <= bodyBytesMax) {
-        chunks.length = 0
+        pile.clear()
         reject(tooLarge(req, bodyBytesMax))
       }
     })
     req.on('end', () => {
       openCalls.unwatch(watched)
-      const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
+      const body = pile.joined()
       if (isTooDense(body)) reject(new AppError('body_invalid', { message: 'The body has too many parts.' }))
       else if (isUtf8(body)) resolve(body.toString('utf8'))
       else reject(new AppError('body_malformed', { message: 'The body is not valid UTF-8.' }))

@@ -1,3 +1,4 @@
+import { createBytePile } from '#lib/byte-pile.ts'
 import { type WholeFacts, WireError } from '#wire/protocol.ts'
 import { type AttemptTimeouts, startAttempt } from './attempt.ts'
 import { type Call, interpreterOf } from './call.ts'
@@ -30,7 +31,7 @@ export function startWholeAttempt(
 ): Runner {
   const { target } = lane
   const interpreter = interpreterOf(call, target)
-  const chunks: Buffer[] = []
+  const pile = createBytePile()
   let bytes = 0
   let begun = false
   let headers: WholeAnswer['headers'] = {}
@@ -43,12 +44,11 @@ export function startWholeAttempt(
       begun ||= !isBlank(chunk)
       if (begun) call.firstByteAt ??= performance.now()
       bytes += chunk.length
-      chunks.push(chunk)
+      pile.add(chunk)
       if (bytes > gateway.limits.answerBytesMax) lane.fail({ class: 'provider', code: 'answer_too_large' })
     },
     onEnd() {
-      const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-      const answer = readAnswer(interpreter, body, headers)
+      const answer = readAnswer(interpreter, pile.joined(), headers)
       if ('code' in answer) lane.fail(answer)
       else if (lane.serve()) onAnswer(lane.index, answer)
     },

@@ -1,3 +1,5 @@
+import { createBytePile } from '#lib/byte-pile.ts'
+
 /** A frame that never ends is a fault of the sender, not a reason to buffer without limit. */
 export class FrameTooLongError extends Error {
   override readonly name = 'FrameTooLongError'
@@ -5,7 +7,6 @@ export class FrameTooLongError extends Error {
 
 /** The blank line that ends a frame may be cut anywhere: LF, CR LF. */
 const TAIL_BYTES = 2
-const PIECES_MAX = 1_024
 const NOTHING: Buffer = Buffer.alloc(0)
 const LF = 0x0a
 const CR = 0x0d
@@ -19,7 +20,7 @@ export function createFrameSplitter(
   frameBytesMax: number,
   onFrame: (buffer: Buffer, start: number, end: number) => void,
 ) {
-  let waiting: Buffer[] = []
+  const waiting = createBytePile()
   let waitingBytes = 0
   // The last bytes of what waits.
   let tail = NOTHING
@@ -34,8 +35,9 @@ export function createFrameSplitter(
           wait(chunk)
           return
         }
-        buffer = Buffer.concat([...waiting, chunk])
-        waiting = []
+        waiting.add(chunk)
+        buffer = waiting.joined()
+        waiting.clear()
         waitingBytes = 0
         tail = NOTHING
       }
@@ -53,7 +55,7 @@ export function createFrameSplitter(
 
     /** What is left when the stream has ended: a last frame whose blank line is missing. */
     rest(): Buffer {
-      return Buffer.concat(waiting)
+      return waiting.joined()
     },
   }
 
@@ -64,8 +66,7 @@ export function createFrameSplitter(
   }
 
   function wait(bytes: Buffer): void {
-    if (waiting.length >= PIECES_MAX) waiting = [Buffer.concat(waiting)]
-    waiting.push(bytes)
+    waiting.add(bytes)
     tail = Buffer.concat([tail, bytes.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES)
     waitingBytes += bytes.length
     if (waitingBytes > frameBytesMax) throw new FrameTooLongError(`a frame is longer than ${frameBytesMax} bytes`)
