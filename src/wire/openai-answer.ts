@@ -20,10 +20,8 @@ export function parseWholeAnswer(body: string): WholeFacts {
   return {
     identity: answerIdentity(value),
     usage: value.usage,
-    // Only asked for when the provider does not say what was used.
-    get text() {
-      return choices.map((choice) => (isObject(choice) ? generatedText(choice.message) : '')).join('')
-    },
+    // Seldom asked for, but a getter would give every answer a hidden class of its own, which keeps its call in memory.
+    text: choices.map((choice) => (isObject(choice) ? generatedText(choice.message) : '')).join(''),
   }
 }
 
