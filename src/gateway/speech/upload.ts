@@ -11,6 +11,9 @@ export interface UploadOptions {
   release: (bytes: number) => void
 }
 
+/** What a piece takes in memory, however short it is: a client may send its file byte by byte. */
+const PIECE_BYTES_MIN = 256
+
 /**
  * A file on its way from a client to an upstream: kept while it is small, passed on piece by piece when it is not, at the pace
  * of whoever reads. Memory is bounded by `keptBytesMax` and one piece.
@@ -53,15 +56,16 @@ export function createUpload(file: Readable, options: UploadOptions) {
       fail(new AppError('body_too_large', { message: `The file is larger than ${options.fileBytesMax} bytes.` }))
       return
     }
+    const cost = Math.max(chunk.length, PIECE_BYTES_MIN)
     try {
-      options.hold(chunk.length)
+      options.hold(cost)
     } catch (error) {
       fail(error as Error)
       return
     }
     probe.push(chunk)
     kept.push(chunk)
-    keptBytes += chunk.length
+    keptBytes += cost
     if (keptBytes >= options.keptBytesMax) file.pause()
     moved()
   })
