@@ -191,6 +191,10 @@ function record(
   metrics.calls.inc({ model, outcome: end.outcome })
   metrics.tokens.inc({ model, direction: 'input' }, settled.inputTokens)
   metrics.tokens.inc({ model, direction: 'output' }, settled.outputTokens)
+  for (const kind of ['characters', 'seconds', 'calls'] as const) {
+    const units = end.usage[kind]
+    if (units !== undefined) metrics.units.inc({ model, kind }, units)
+  }
   metrics.money.inc({ model, side: 'charged' }, Number(settled.charged))
   metrics.money.inc({ model, side: 'absorbed' }, Number(settled.absorbed))
   metrics.usageSource.inc({ source: end.usageSource })

@@ -50,6 +50,11 @@ export function createGatewayMetrics(
       help: 'Tokens of settled calls.',
       labelNames: ['model', 'direction'],
     }),
+    units: createCounter(registry, {
+      name: 'fluxgate_units_total',
+      help: 'Characters, seconds and calls of settled calls that are not charged by tokens.',
+      labelNames: ['model', 'kind'],
+    }),
     money: createCounter(registry, {
       name: 'fluxgate_nanousd_total',
       help: 'Nano-dollars of settled calls, charged to wallets or absorbed by the operator.',

@@ -53,6 +53,11 @@ test('the bytes are the vendor’s own, of a model of the environment too', asyn
   assert.equal(receipt?.charged_nanousd, String(nanosOf(CHARACTERS)))
 })
 
+test('metrics count what was spoken', async () => {
+  const { text } = await bench.chat(undefined, { method: 'GET', path: '/metrics' })
+  assert.match(text, /^fluxgate_units_total\{model="say\/openai",kind="characters"\} [1-9]/m)
+})
+
 test('tokens are charged as the provider tells them', async () => {
   const project = await bench.openProject(ONE_USD)
   const reply = await bench.say({ model: 'say/tokens', input: TEXT, voice: 'nova' }, { key: project.secret })

@@ -9,7 +9,7 @@ import { ADMIN_KEY, type CallOptions, createTestGateway, type Json } from '#test
 import { putRouterConfig } from '#test/support/router-config.ts'
 
 /** Pico-dollars for a character, in the prices of the bench. */
-export const CHARACTER_PICO = 15_000_000n
+const CHARACTER_PICO = 15_000_000n
 export const perCharacter = { lines: { characters: String(CHARACTER_PICO) } }
 
 /** Pico-dollars for a second. */
@@ -155,5 +155,3 @@ export async function createSpeechBench(options: { env?: Record<string, string>;
     },
   }
 }
-
-export type SpeechBench = Awaited<ReturnType<typeof createSpeechBench>>

@@ -75,7 +75,7 @@ export function createNlsTokens(deps: { http: Pick<SpeechHttp, 'send'>; now?: ()
 }
 
 /** A token that the vendor does not give; `fault` says whose fault that is. */
-export class NlsTokenError extends Error {
+class NlsTokenError extends Error {
   override readonly name = 'NlsTokenError'
   readonly fault: 'credential' | 'provider'
 

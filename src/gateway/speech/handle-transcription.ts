@@ -47,7 +47,7 @@ export async function handleTranscription(
     hold: gateway.openCalls.holdBody,
     release: gateway.openCalls.releaseBody,
   })
-  const watched = stopped(gateway, form)
+  const watched = stopped(form)
   gateway.openCalls.watch(watched)
   try {
     const request = await readRequest(form, idempotency !== undefined)
@@ -92,7 +92,7 @@ export async function handleTranscription(
 }
 
 /** A stop of the process ends the wait for a file that comes slowly. */
-function stopped(_gateway: SpeechGateway, form: OpenForm) {
+function stopped(form: OpenForm) {
   return {
     tick: () => undefined,
     cut: () => form.upload.fail(new AppError('shutting_down', { headers: { connection: 'close' } })),

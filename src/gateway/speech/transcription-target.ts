@@ -26,7 +26,7 @@ export interface TranscriptionTarget extends CallTarget {
 }
 
 /** Whether a price can charge what is heard: by the second, by tokens, by the call. */
-export function pricesHearing(lines: Parameters<typeof unpricedKinds>[0]): boolean {
+function pricesHearing(lines: Parameters<typeof unpricedKinds>[0]): boolean {
   const needed = [['seconds'], ['calls'], ['audio_input', 'output'], ['input', 'output']] as const
   return needed.some((kinds) => unpricedKinds(lines, kinds).length === 0)
 }
