@@ -20,7 +20,9 @@ const perSecond = { lines: { seconds: String(SECOND_PICO) } }
 export const nanosOf = (characters: number): bigint => (BigInt(characters) * CHARACTER_PICO + 999n) / 1000n
 
 /** A gateway and every speech vendor, each a model of its own and some in chains. */
-export async function createSpeechBench(options: { env?: Record<string, string>; config?: Json } = {}) {
+export async function createSpeechBench(
+  options: { env?: Record<string, string>; config?: Json; through?: (url: string) => Promise<string> } = {},
+) {
   const fakes = {
     azure: await startFakeAzure(),
     dashscope: await startFakeDashscope(),
@@ -30,6 +32,7 @@ export async function createSpeechBench(options: { env?: Record<string, string>;
     openai: await startFakeOpenaiAudio(),
   }
   const gateway = await createTestGateway({
+    ...(options.through && { through: options.through }),
     env: {
       OPENAI_API_KEY: OPENAI_KEY,
       OPENAI_BASE_URL: `${fakes.openai.url}/v1`,
