@@ -5,7 +5,7 @@ import { AppError } from '#src/errors.ts'
 const LISTED_MAX = 200
 
 /** Why a configured upstream cannot serve. */
-export type Exclusion = 'pricing_missing' | 'decrypt_failed' | 'protocol_unsupported'
+export type Exclusion = 'pricing_missing' | 'decrypt_failed' | 'protocol_unsupported' | 'unaddressable'
 
 /** The reason that most concerns the caller is told: money first, then what nobody can open, then what nobody speaks. */
 export function atLeastOne<T>(targets: T[], model: string, excluded: readonly Exclusion[]): [T, ...T[]] {
@@ -13,6 +13,7 @@ export function atLeastOne<T>(targets: T[], model: string, excluded: readonly Ex
   if (first !== undefined) return [first, ...rest]
   if (excluded.includes('decrypt_failed')) throw new AppError('decrypt_failed', { publicDetails: { modelName: model } })
   if (excluded.includes('pricing_missing')) throw pricingMissing(model)
+  if (excluded.includes('unaddressable')) throw new AppError('config_invalid', { publicDetails: { modelName: model } })
   throw new AppError('protocol_unsupported', {
     message: `The model ${quote(model)} is not served on this route.`,
     param: 'model',

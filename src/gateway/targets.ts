@@ -7,6 +7,7 @@ import {
   authOf,
   authOfTemplate,
   type Preset,
+  PresetError,
   presetParams,
   protocolHeaders,
   requestLine,
@@ -40,6 +41,15 @@ const OUTPUT_TOKENS_DEFAULT = 16_384
 /** In which an upstream is spoken to when it does not speak the caller's own protocol, best first. */
 const translatable: readonly Protocol[] = ['chat', 'messages', 'responses']
 
+/** Where requests of one protocol go. */
+interface Line {
+  protocol: Protocol
+  origin: string
+  path: string
+  params: Record<string, string>
+  countPath: string | undefined
+}
+
 /** Turns what is configured into targets. What cannot serve is told by its reason instead. */
 export function createTargets(deps: {
   bookDigest: string
@@ -51,14 +61,21 @@ export function createTargets(deps: {
     at: { baseUrl: string | undefined; model: string; params: Readonly<Record<string, unknown>> },
     protocol: Protocol,
     only?: readonly string[],
-  ): { protocol: Protocol; origin: string; path: string; countPath: string | undefined } | undefined {
+  ): Line | Exclusion {
     const spoken = spokenProtocol(preset, protocol, only)
-    if (spoken === undefined) return undefined
+    if (spoken === undefined) return 'protocol_unsupported'
     const counts = spoken === 'messages' && preset.paths.count_tokens !== undefined
-    return {
-      protocol: spoken,
-      ...requestLine(preset, { ...at, protocol: spoken }),
-      countPath: counts ? requestLine(preset, { ...at, protocol: 'count_tokens' }).path : undefined,
+    try {
+      return {
+        protocol: spoken,
+        ...requestLine(preset, { ...at, protocol: spoken }),
+        params: presetParams(preset, at.params),
+        countPath: counts ? requestLine(preset, { ...at, protocol: 'count_tokens' }).path : undefined,
+      }
+    } catch (error) {
+      // A name that no path can hold, or a parameter that is missing: the other upstreams of the model serve.
+      if (error instanceof PresetError) return 'unaddressable'
+      throw error
     }
   }
 
@@ -91,7 +108,7 @@ export function createTargets(deps: {
         protocol,
         upstream.protocols,
       )
-      if (line === undefined) return ['protocol_unsupported']
+      if (typeof line === 'string') return [line]
       const auth =
         upstream.headerTemplate === undefined ? authOf(preset, line.protocol) : authOfTemplate(upstream.headerTemplate)
       const headers = { ...plainHeaders, ...protocolHeaders(line.protocol), ...upstream.headers }
@@ -114,7 +131,7 @@ export function createTargets(deps: {
         ...line,
         headers,
         rejected: () => credential?.use(deps.auth.rejected),
-        authorize: authorizer(auth, credential, { ...line, headers, params: presetParams(preset, params) }),
+        authorize: authorizer(auth, credential, { ...line, headers }),
         maxOutputTokens: limits.maxOutputTokens ?? OUTPUT_TOKENS_DEFAULT,
         outputLimitKnown: limits.maxOutputTokens !== undefined,
         hiddenReasoning: limits.hiddenReasoning,
@@ -133,7 +150,7 @@ export function createTargets(deps: {
       const preset = resolvePreset(provider.preset)
       const { baseUrl, params } = provider
       const line = connect(preset, { baseUrl, model: name, params }, protocol)
-      if (line === undefined) return 'protocol_unsupported'
+      if (typeof line === 'string') return line
       const credential = provider.apiKey && environmentCredential(provider.apiKey)
       const headers = { ...plainHeaders, ...protocolHeaders(line.protocol) }
       return {
@@ -154,7 +171,7 @@ export function createTargets(deps: {
         ...line,
         headers,
         rejected: () => credential?.use(deps.auth.rejected),
-        authorize: authorizer(authOf(preset, line.protocol), credential, { ...line, headers, params }),
+        authorize: authorizer(authOf(preset, line.protocol), credential, { ...line, headers }),
         maxOutputTokens: entry.limits.maxOutputTokens ?? OUTPUT_TOKENS_DEFAULT,
         outputLimitKnown: entry.limits.maxOutputTokens !== undefined,
         hiddenReasoning: entry.reasoning,
