@@ -13,7 +13,7 @@ export interface FallbackRule {
 export type Strategy = 'ordered' | 'weighted' | 'least_inflight'
 
 /** One API key of an upstream, sealed as it is stored. */
-export interface SealedCredential {
+interface SealedCredential {
   /** As the operator calls it; part of the AAD, so without `|`. */
   id: string
   /** `v1.<iv>.<ciphertext>.<tag>`. */
