@@ -1,4 +1,5 @@
 import type { TtsAnswer } from '#adapters/tts/adapter.ts'
+import { pricedNanos } from '#domain/settlement.ts'
 import { beginAttempt, callHeaders, type Exchange, endAttempt, headerText, type MeteredCall } from '#gateway/call.ts'
 import { type Ending, settleInTime, voidCall } from '#gateway/finish-call.ts'
 import type { Gateway } from '#gateway/gateway.ts'
@@ -190,9 +191,12 @@ function createRelay(gateway: Gateway, call: SpeechCall) {
       if (offer === undefined) throw new Error('every target of a call has an offer')
       offered = offer
       sent = false
-      beginAttempt(call, target)
+      const attempted = beginAttempt(call, target)
       const answer = await speak(target, offer)
       if (!('class' in answer)) return await pass(index, target, offer, answer)
+      // We hung up on a provider that had the text, and may bill it.
+      if (sent && answer.timedOut)
+        attempted.costNanos = pricedNanos(call.context, index, usageOfPart(offer.meter).usage)
       const stopped = stopping.why()
       if (stopped === 'shutting_down') return SHUTTING_DOWN
       if (stopped === 'client_abort') return await endUnheard(index, target, offer)
