@@ -2,6 +2,9 @@ import type { SpeechFormat } from '#wire/speech-format.ts'
 import { TtsFault } from './adapter.ts'
 import type { Chunks } from './speech-http.ts'
 
+/** How long the end of the connection is waited for behind the last event, so that it can be used again. */
+const AFTER_DONE_MS = 500
+
 /** Pieces of audio in order; undefined is their end. */
 export interface AudioSource {
   next(): Promise<Buffer | undefined>
@@ -97,7 +100,7 @@ export function eventSource(
       for (;;) {
         const piece = ready.shift()
         if (piece !== undefined) return piece
-        const chunk = await chunks.next()
+        const chunk = await (done ? afterDone() : chunks.next())
         if (chunk === undefined) {
           // Events that stop without their last one were cut off, however regular the end of the connection was.
           if (spoken && !done) throw new TtsFault({ class: 'provider', code: 'cut' })
@@ -123,6 +126,17 @@ export function eventSource(
     },
   }
 
+  /** All is said and billed: how the connection goes on from there takes nothing away from it. */
+  async function afterDone(): Promise<Buffer | undefined> {
+    chunks.idle(AFTER_DONE_MS)
+    try {
+      return await chunks.next()
+    } catch (error) {
+      if (error instanceof TtsFault) return undefined
+      throw error
+    }
+  }
+
   function read(chunk: Buffer) {
     try {
       return reader.push(chunk)
@@ -132,7 +146,7 @@ export function eventSource(
   }
 }
 
-/** Why a 2xx is no audio, by its media type; undefined where it may be. */
+/** Whether a 2xx is words instead of audio, by its media type. */
 export function notAudio(type: string | undefined): boolean {
-  return type !== undefined && /^(?:application\/(?:problem\+)?json|text\/html)\b/i.test(type)
+  return type !== undefined && /^(?:text\/|application\/(?:[\w.-]+\+)?(?:json|xml)\b)/i.test(type)
 }
