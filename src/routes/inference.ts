@@ -101,18 +101,18 @@ export function createInferenceRoutes(
     }
   }
 
-  const textHandlers = new Map(Object.entries(textPaths).map(([path, text]) => [path, textHandler(text)]))
+  const textHandlers = new Map(
+    Object.entries<TextPath>(textPaths).map(([path, text]) => [path, { ...text, handler: textHandler(text) }]),
+  )
 
   function match(
     method: string,
     path: string,
     headers: IncomingHttpHeaders,
   ): { route: string; surface: Surface; handler: Handler } | undefined {
-    const handler = textHandlers.get(path)
-    if (handler !== undefined) {
-      const surface = textPaths[path]?.surface ?? openai
-      return { route: path, surface, handler: method === 'POST' ? handler : notAllowed('POST') }
-    }
+    const text = textHandlers.get(path)
+    if (text !== undefined)
+      return { route: path, surface: text.surface, handler: method === 'POST' ? text.handler : notAllowed('POST') }
     const speech = deps.speech?.get(path)
     if (speech !== undefined)
       return { ...speech, route: path, handler: method === speech.method ? speech.handler : notAllowed(speech.method) }

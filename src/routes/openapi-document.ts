@@ -2,17 +2,11 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { explainAnswer, explainRequest } from './explain.ts'
 import { ErrorBody } from './schemas.ts'
 import { speechDocument } from './speech-document.ts'
+import { textDocument } from './text-document.ts'
 
 const refused = (description: string) => ({ description, content: { 'application/json': { schema: ErrorBody } } })
 
 const text = (description: string) => ({ description, schema: { type: 'string' as const } })
-
-const label = (name: string, description: string) => ({
-  name,
-  in: 'header' as const,
-  description,
-  schema: { type: 'string' as const, maxLength: 255 },
-})
 
 const answerHeaders = {
   'x-request-id': text('Names the call in logs.'),
@@ -50,67 +44,7 @@ const modelList = {
 
 /** The endpoints that the gateway serves beside this application. */
 const gatewayPaths = {
-  '/v1/chat/completions': {
-    post: {
-      tags: ['models'],
-      summary: 'Chat with a model, charged once',
-      description:
-        'The request and the answer are those of the OpenAI API, streamed or not. Fields not named here pass through.',
-      security: [{ clientKey: [] }],
-      parameters: [
-        {
-          name: 'Idempotency-Key',
-          in: 'header' as const,
-          description: 'The same key is charged once.',
-          schema: { type: 'string', maxLength: 255 },
-        },
-        label('x-fluxgate-alias', 'A label of your own, stored with the call; never resolved.'),
-        label('x-fluxgate-profile', 'A label of your own.'),
-        label('x-fluxgate-origin', 'A label of your own.'),
-      ],
-      requestBody: {
-        required: true,
-        content: {
-          'application/json': {
-            schema: {
-              type: 'object',
-              required: ['model', 'messages'],
-              additionalProperties: true,
-              properties: {
-                model: { type: 'string', examples: ['sim/echo'] },
-                messages: { type: 'array', minItems: 1, items: { type: 'object', additionalProperties: true } },
-                stream: { type: 'boolean', default: false },
-                max_completion_tokens: { type: 'integer', minimum: 1 },
-              },
-              examples: [{ model: 'sim/echo', messages: [{ role: 'user', content: 'Hello' }] }],
-            },
-          },
-        },
-      },
-      responses: {
-        200: {
-          description: 'The completion, or its chunks as server-sent events.',
-          headers: answerHeaders,
-          content: {
-            'application/json': { schema: { type: 'object', additionalProperties: true } },
-            'text/event-stream': { schema: { type: 'string' } },
-          },
-        },
-        400: refused('The body, a label or the price of the model is not valid.'),
-        ...alwaysPossible,
-        402: refused('The wallet does not cover the call.'),
-        404: refused('No model has this name.'),
-        409: refused('The idempotency key is in use or was used.'),
-        413: refused('The body is too large.'),
-        415: refused('The body is not application/json, or is compressed.'),
-        429: refused('The provider limits the rate.'),
-        '4XX': refused('The provider finds the request at fault: its own status, type, code and words.'),
-        502: refused('Every upstream failed.'),
-        503: refused('The ledger cannot be reached, or the gateway is at its limit.'),
-        504: refused('The provider did not answer in time.'),
-      },
-    },
-  },
+  ...textDocument({ refused, answerHeaders }),
   '/v1/route:explain': {
     post: {
       tags: ['models'],
@@ -195,8 +129,8 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'Fluxgate',
         version,
         description:
-          'A gateway for language models that keeps books. Amounts are nano-dollars as decimal strings; times are UTC. ' +
-          'Every response carries `x-request-id`; errors have the shape of the OpenAI API, and `x-should-retry` says whether a retry can help.',
+          'A gateway for language models and speech that keeps books. Amounts are nano-dollars as decimal strings; times are UTC. ' +
+          'Every response carries `x-request-id`; errors have the shape of the OpenAI API where nothing else is said, and `x-should-retry` says whether a retry can help.',
       },
       tags: [
         { name: 'models', description: 'Calling models, with a client key.' },

@@ -38,7 +38,7 @@ export const airi: Surface = {
   },
 }
 
-export const textPaths: Readonly<Record<string, TextPath>> = {
+export const textPaths = {
   '/v1/chat/completions': { protocol: 'chat', surface: openai },
   '/v1/responses': { protocol: 'responses', surface: openai },
   '/v1/messages': { protocol: 'messages', surface: anthropic },
@@ -46,7 +46,7 @@ export const textPaths: Readonly<Record<string, TextPath>> = {
   '/v1/embeddings': { protocol: 'embeddings', surface: openai },
   '/api/v1/openai/chat/completions': { protocol: 'chat', surface: airi, autoModel: true },
   '/api/v1/openai/chat/completion': { protocol: 'chat', surface: airi, autoModel: true },
-}
+} satisfies Record<string, TextPath>
 
 /** What clients act upon: whether to try again and when, and how to present a key. */
 function failureHeaders(error: AppError): Record<string, string> {

@@ -29,8 +29,8 @@ function page(base: string): string {
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Fluxgate</title><style>${STYLE}</style></head>
 <body>
 <h1>Fluxgate</h1>
-<p>A gateway for language models that keeps books: every call is charged exactly once and has a receipt that anyone can verify.</p>
-<p>First call, with the client key that the start printed and any OpenAI client:</p>
+<p>A gateway for language models and speech that keeps books: every call is charged exactly once and has a receipt that anyone can verify.</p>
+<p>First call, with the client key that the start printed and any OpenAI or Anthropic client:</p>
 <pre>curl ${base}/v1/chat/completions \\
   -H "authorization: Bearer $FLUXGATE_API_KEY" \\
   -H "content-type: application/json" \\
