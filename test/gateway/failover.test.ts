@@ -94,7 +94,7 @@ const scenarios: Scenario[] = [
   { name: 'S07 slow first token', first: { first_byte_ms: 20_000 }, ...both(served('first timeout_first_byte')) },
   {
     name: 'S08 stream cut',
-    first: { cut_after: 3, chunk_ms: 5 },
+    first: { cut_after: 3, chunk_ms: 40 },
     streamed: [broken('upstream_failed', 'reset')],
     whole: [served('first reset')],
   },
@@ -106,7 +106,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'S10 malformed chunk',
-    first: { malformed_after: 3, chunk_ms: 5 },
+    first: { malformed_after: 3, chunk_ms: 40 },
     streamed: [broken('upstream_failed', 'malformed_frame')],
     whole: [served('first malformed')],
   },
