@@ -14,6 +14,7 @@ import { readBody } from './read-body.ts'
 import { readTextRequest } from './read-text-request.ts'
 import type { ExcludedUpstream, Route } from './routes.ts'
 import type { Target } from './target.ts'
+import { withBodyBudget } from './with-body-budget.ts'
 
 type Explained = ExplainedPlan['candidates'][number]
 
@@ -67,13 +68,8 @@ export async function explainRoute(
   req: IncomingMessage,
   exchange: Exchange,
 ): Promise<RouteExplanation> {
-  let held = 0
-  const onBytes = (bytes: number) => {
-    gateway.openCalls.holdBody(bytes)
-    held += bytes
-  }
-  try {
-    await authenticate(gateway, req)
+  await authenticate(gateway, req)
+  return withBodyBudget(gateway, async (onBytes) => {
     const request = readRequest(await readBody(gateway, req, onBytes))
     const route = gateway.routes.resolve(request.model, request.protocol)
     const { interpreters, refused } = interpretersFor(request, route.targets, exchange.id, isStrict(req))
@@ -92,9 +88,7 @@ export async function explainRoute(
       return [describe(target, explained, request, losses)]
     })
     return { route, request, hold, candidates, excluded: route.excluded }
-  } finally {
-    gateway.openCalls.releaseBody(held)
-  }
+  })
 }
 
 /** A whole request as its route takes it, or a model with what is known of the request. */

@@ -10,6 +10,7 @@ import { parseBody } from './parse-body.ts'
 import { readBody } from './read-body.ts'
 import type { Target } from './target.ts'
 import { errorOfFaults, SHUTTING_DOWN, type UpstreamFault } from './upstream-fault.ts'
+import { withBodyBudget } from './with-body-budget.ts'
 
 const ANSWER_BYTES_MAX = 64 * 1024
 
@@ -24,14 +25,9 @@ export interface PromptCount {
  * it is asked; elsewhere we count. Throws AppError.
  */
 export async function handleCount(gateway: Gateway, req: IncomingMessage, exchange: Exchange): Promise<PromptCount> {
-  let held = 0
-  const onBytes = (bytes: number) => {
-    gateway.openCalls.holdBody(bytes)
-    held += bytes
-  }
-  try {
-    await authenticate(gateway, req)
-    exchange.forwarded = forwardedHeaders(req, 'messages')
+  await authenticate(gateway, req)
+  exchange.forwarded = forwardedHeaders(req, 'messages')
+  return withBodyBudget(gateway, async (onBytes) => {
     const request = parseBody(parseCountTokensRequest, await readBody(gateway, req, onBytes))
     const route = gateway.routes.resolve(request.model, 'messages')
     const counting = route.targets.find(({ countPath }) => countPath !== undefined)
@@ -40,9 +36,7 @@ export async function handleCount(gateway: Gateway, req: IncomingMessage, exchan
       return { inputTokens: tokens, source: exact ? 'counted' : 'estimated' }
     }
     return { inputTokens: await askProvider(gateway, exchange, counting, request), source: 'provider' }
-  } finally {
-    gateway.openCalls.releaseBody(held)
-  }
+  })
 }
 
 async function askProvider(

@@ -14,6 +14,7 @@ import { readIdempotency, readLabels } from './read-call-headers.ts'
 import { readTextRequest } from './read-text-request.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
+import { withBodyBudget } from './with-body-budget.ts'
 
 /** How a route speaks with its clients. */
 export interface TextRoute {
@@ -32,16 +33,7 @@ export async function handleText(
   exchange: Exchange,
   options: TextRoute,
 ): Promise<void> {
-  let bodyBytes = 0
-  const onBytes = (bytes: number) => {
-    gateway.openCalls.holdBody(bytes)
-    bodyBytes += bytes
-  }
-  try {
-    await handle(gateway, req, exchange, options, onBytes)
-  } finally {
-    gateway.openCalls.releaseBody(bodyBytes)
-  }
+  await withBodyBudget(gateway, (onBytes) => handle(gateway, req, exchange, options, onBytes))
 }
 
 async function handle(

@@ -9,6 +9,7 @@ import { replayOutcome } from '#gateway/keep-outcome.ts'
 import { parseBody } from '#gateway/parse-body.ts'
 import { readBody } from '#gateway/read-body.ts'
 import { readIdempotency, readLabels } from '#gateway/read-call-headers.ts'
+import { withBodyBudget } from '#gateway/with-body-budget.ts'
 import { AppError } from '#src/errors.ts'
 import type { SpeechRequest } from '#wire/speech-request.ts'
 import type { RequestProblem } from '#wire/text-request.ts'
@@ -30,16 +31,7 @@ export async function handleSpeech(
   exchange: Exchange,
   options: SpeechRouteOptions,
 ): Promise<void> {
-  let bodyBytes = 0
-  const onBytes = (bytes: number) => {
-    gateway.openCalls.holdBody(bytes)
-    bodyBytes += bytes
-  }
-  try {
-    await handle(gateway, req, exchange, options, onBytes)
-  } finally {
-    gateway.openCalls.releaseBody(bodyBytes)
-  }
+  await withBodyBudget(gateway, (onBytes) => handle(gateway, req, exchange, options, onBytes))
 }
 
 async function handle(
