@@ -1,6 +1,14 @@
 import { cutFrames, messageStartFrame, messagesErrorFrame, messagesFrame } from './anthropic-frames.ts'
 import { mergeMessagesUsage } from './anthropic-usage.ts'
-import { isAbsent, isObject, type JsonObject, objectsOf, rawJsonText, textAt } from './json-values.ts'
+import {
+  isAbsent,
+  isObject,
+  type JsonObject,
+  objectsOf,
+  parseAnswerObject,
+  rawJsonText,
+  textAt,
+} from './json-values.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import type { AnswerIdentity, FrameFacts, StreamFormat, WholeFacts } from './protocol.ts'
 import { frameData } from './sse-frames.ts'
@@ -107,13 +115,8 @@ export function createMessagesFormat(): StreamFormat {
 
 /** Reads a whole message, or what makes it a failure in spite of its status. */
 export function parseWholeMessage(body: string): WholeFacts {
-  let value: unknown
-  try {
-    value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
-  } catch {
-    return { fault: 'malformed' }
-  }
-  if (!isObject(value)) return { fault: 'malformed' }
+  const value = parseAnswerObject(body)
+  if (value === undefined) return { fault: 'malformed' }
   if (value.type === 'error' || !isAbsent(value.error)) return { fault: 'error_in_200' }
   if (!Array.isArray(value.content)) return { fault: 'malformed' }
   // A model may have nothing to say after a tool's result, but then it says that it has ended.

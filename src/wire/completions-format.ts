@@ -1,5 +1,13 @@
 import { createDeltaShape } from './delta-shape.ts'
-import { isAbsent, isObject, type JsonObject, objectsOf, rawJsonText, textAt } from './json-values.ts'
+import {
+  isAbsent,
+  isObject,
+  type JsonObject,
+  objectsOf,
+  parseAnswerObject,
+  rawJsonText,
+  textAt,
+} from './json-values.ts'
 import { encodeUsage } from './openai-answer.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import { DONE_FRAME } from './openai-format.ts'
@@ -79,13 +87,8 @@ export function createCompletionsFormat({ includeUsage }: { includeUsage: boolea
 
 /** Reads a whole answer of the legacy protocol, or what makes it a failure in spite of its status. */
 export function parseWholeCompletion(body: string): WholeFacts {
-  let value: unknown
-  try {
-    value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
-  } catch {
-    return { fault: 'malformed' }
-  }
-  if (!isObject(value)) return { fault: 'malformed' }
+  const value = parseAnswerObject(body)
+  if (value === undefined) return { fault: 'malformed' }
   if (!isAbsent(value.error)) return { fault: 'error_in_200' }
   if (!Array.isArray(value.choices)) return { fault: 'malformed' }
   if (value.choices.length === 0) return { fault: 'empty' }

@@ -40,3 +40,13 @@ export function nameOf(value: unknown): string {
   if (typeof value !== 'string') return value === null ? 'null' : typeof value
   return value.slice(0, 64).replaceAll(/[^\x20-\x7e]/g, '?')
 }
+
+/** The object that a whole answer is; undefined for anything else. Some servers begin it with a byte order mark. */
+export function parseAnswerObject(body: string): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}

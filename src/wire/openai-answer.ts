@@ -1,17 +1,13 @@
 import type { Usage } from '#billing/usage.ts'
 import { completionTokens, promptTokens } from '#billing/usage.ts'
+import { isObject, parseAnswerObject } from './json-values.ts'
 import { answerIdentity, generatedText } from './openai-chunk.ts'
 import type { WholeFacts } from './protocol.ts'
 
 /** Reads a whole chat answer, or what makes it a failure in spite of its status. */
 export function parseWholeAnswer(body: string): WholeFacts {
-  let value: unknown
-  try {
-    value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
-  } catch {
-    return { fault: 'malformed' }
-  }
-  if (!isObject(value)) return { fault: 'malformed' }
+  const value = parseAnswerObject(body)
+  if (value === undefined) return { fault: 'malformed' }
   if (value.error !== undefined && value.error !== null) return { fault: 'error_in_200' }
   const { choices } = value
   if (!Array.isArray(choices)) return { fault: 'malformed' }
@@ -36,8 +32,4 @@ export function encodeUsage(usage: Usage): Record<string, unknown> {
     prompt_tokens_details: { cached_tokens: usage.cache_read ?? 0, audio_tokens: usage.audio_input ?? 0 },
     completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0, audio_tokens: usage.audio_output ?? 0 },
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,7 +1,7 @@
-import { topLevelMembers } from '#lib/json-members.ts'
 import { countPrompt, measureAttachments } from './count-tokens.ts'
-import { findSpeltOtherwise } from './spelt-otherwise.ts'
-import type { RequestProblem, TextRequest } from './text-request.ts'
+import { isObject } from './json-values.ts'
+import { isCount, parseNamedBody, problem } from './request-head.ts'
+import { isProblem, type RequestProblem, type TextRequest } from './text-request.ts'
 
 /** What the gateway must know of a chat request. */
 export interface ChatRequest extends TextRequest {
@@ -9,29 +9,17 @@ export interface ChatRequest extends TextRequest {
   maxTokensMembers: readonly (typeof limitNames)[number][]
 }
 
-const MODEL_CHARS_MAX = 255
 const MESSAGES_MAX = 10_000
-/** Parts of the body are written out again, which recurses: deeper nesting would overflow the stack. */
-const LEVELS_MAX = 128
 const CHOICES_MAX = 128
 const limitNames = ['max_completion_tokens', 'max_tokens'] as const
 const roles = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function'])
 
 /** Strict on what the gateway reads, silent on what it does not. Throws SyntaxError for text that is not JSON. */
 export function parseChatRequest(text: string): ChatRequest | RequestProblem {
-  const body: unknown = JSON.parse(text)
-  if (!isObject(body)) return problem('', 'the body must be a JSON object')
-  if (nestsDeeper(body, LEVELS_MAX)) return problem('', `the body must nest at most ${LEVELS_MAX} levels deep`)
-  const members = topLevelMembers(text)
-  if (!(members instanceof Map)) return problem(members.duplicate, 'the member stands twice')
-  const spelt = findSpeltOtherwise(members.keys())
-  if (spelt !== undefined) return spelt
-
-  const { model, messages } = body
-  if (typeof model !== 'string' || model === '') return problem('model', 'must be a non-empty string')
-  if (model.length > MODEL_CHARS_MAX) return problem('model', `must be at most ${MODEL_CHARS_MAX} characters`)
-  // The name stands on the receipt and in the database, which hold neither.
-  if (/\p{Cc}|\p{Cs}/u.test(model)) return problem('model', 'must be text without control characters')
+  const named = parseNamedBody(text)
+  if (isProblem(named)) return named
+  const { body, members, model } = named
+  const { messages } = body
   if (!Array.isArray(messages)) return problem('messages', 'must be an array')
   if (messages.length === 0) return problem('messages', 'must hold at least one message')
   if (messages.length > MESSAGES_MAX) return problem('messages', `must hold at most ${MESSAGES_MAX} messages`)
@@ -151,25 +139,4 @@ function checkMessage(message: unknown, number: number): RequestProblem | undefi
     }
   }
   return undefined
-}
-
-function nestsDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  if (Array.isArray(value)) return value.some((member) => nestsDeeper(member, levels - 1))
-  const members = value as Record<string, unknown>
-  for (const name in members) if (nestsDeeper(members[name], levels - 1)) return true
-  return false
-}
-
-function problem(path: string, message: string): RequestProblem {
-  return { path, message }
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,22 +1,35 @@
 import { type Member, topLevelMembers } from '#lib/json-members.ts'
 import { isAbsent, isObject, type JsonObject } from './json-values.ts'
 import { findSpeltOtherwise } from './spelt-otherwise.ts'
-import type { RequestProblem } from './text-request.ts'
+import { isProblem, type RequestProblem } from './text-request.ts'
 
 const MODEL_CHARS_MAX = 255
 /** Parts of the body are written out again, which recurses: deeper nesting would overflow the stack. */
 const LEVELS_MAX = 128
 
-/** What requests of all protocols begin with. */
-export interface RequestHead {
+/** A body that names its model. */
+export interface NamedBody {
   body: JsonObject
   members: Map<string, Member>
   model: string
+}
+
+/** What requests of all protocols begin with. */
+export interface RequestHead extends NamedBody {
   stream: boolean
 }
 
 /** Checks what every request must have. Throws SyntaxError for text that is not JSON. */
 export function parseRequestHead(text: string): RequestHead | RequestProblem {
+  const named = parseNamedBody(text)
+  if (isProblem(named)) return named
+  const stream = named.body.stream ?? false
+  if (typeof stream !== 'boolean') return problem('stream', 'must be a boolean')
+  return { ...named, stream }
+}
+
+/** The same but for `stream`. */
+export function parseNamedBody(text: string): NamedBody | RequestProblem {
   const body: unknown = JSON.parse(text)
   if (!isObject(body)) return problem('', 'the body must be a JSON object')
   if (nestsDeeper(body, LEVELS_MAX)) return problem('', `the body must nest at most ${LEVELS_MAX} levels deep`)
@@ -29,9 +42,7 @@ export function parseRequestHead(text: string): RequestHead | RequestProblem {
   if (model.length > MODEL_CHARS_MAX) return problem('model', `must be at most ${MODEL_CHARS_MAX} characters`)
   // The name stands on the receipt and in the database, which hold neither.
   if (/\p{Cc}|\p{Cs}/u.test(model)) return problem('model', 'must be text without control characters')
-  const stream = body.stream ?? false
-  if (typeof stream !== 'boolean') return problem('stream', 'must be a boolean')
-  return { body, members, model, stream }
+  return { body, members, model }
 }
 
 const OTHER_PRICES = 'is not supported: what it chooses has another price than the model that is asked for'
@@ -69,7 +80,8 @@ export function problem(path: string, message: string): RequestProblem {
 function nestsDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (levels === 0) return true
-  for (const member of Array.isArray(value) ? value : Object.values(value))
-    if (nestsDeeper(member, levels - 1)) return true
+  if (Array.isArray(value)) return value.some((member) => nestsDeeper(member, levels - 1))
+  const members = value as Record<string, unknown>
+  for (const name in members) if (nestsDeeper(members[name], levels - 1)) return true
   return false
 }

@@ -1,17 +1,12 @@
-import { isObject } from './json-values.ts'
+import { parseAnswerObject } from './json-values.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import type { WholeFacts } from './protocol.ts'
 import { itemText } from './responses-output.ts'
 
 /** Reads a whole response, or what makes it a failure in spite of its status. */
 export function parseWholeResponse(body: string): WholeFacts {
-  let value: unknown
-  try {
-    value = JSON.parse(body.startsWith('\ufeff') ? body.slice(1) : body)
-  } catch {
-    return { fault: 'malformed' }
-  }
-  if (!isObject(value)) return { fault: 'malformed' }
+  const value = parseAnswerObject(body)
+  if (value === undefined) return { fault: 'malformed' }
   const { error, status, output } = value
   if ((error !== undefined && error !== null) || status === 'failed' || status === 'cancelled')
     return { fault: 'error_in_200' }
