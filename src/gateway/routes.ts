@@ -75,6 +75,12 @@ const surfaceOf: Record<Protocol, Surface> = {
 }
 const endpointOf: Record<Surface, string> = { llm: 'chat', embedding: 'embedding', tts: 'speech', asr: 'transcription' }
 
+/** The times of a configured model; what it leaves open is the gateway's own. */
+export function timeoutsOf({ timeouts }: RoutedModel, own: RouteTimeouts): RouteTimeouts {
+  const { attemptMs, chainMs, idleMs, totalMs } = timeouts
+  return { firstByteMs: attemptMs, idleMs: idleMs ?? own.idleMs, totalMs: totalMs ?? own.totalMs, chainMs }
+}
+
 /**
  * Resolves model names: those of the router config, and `provider/model` of the environment's providers. Nothing is guessed: a
  * model without a price is refused, a near name is only named.
@@ -114,7 +120,6 @@ export function createRoutes(deps: RoutesDeps) {
             const { id, provider, model } = upstream
             excluded.push({ upstream: id, provider, model, groupIndex: index, reason: made })
           }
-    const { attemptMs, chainMs, idleMs, totalMs } = model.timeouts
     return {
       model: model.name,
       label: model.name,
@@ -126,12 +131,7 @@ export function createRoutes(deps: RoutesDeps) {
       ),
       excluded,
       groups: model.groups,
-      timeouts: {
-        firstByteMs: attemptMs,
-        idleMs: idleMs ?? deps.timeouts.idleMs,
-        totalMs: totalMs ?? deps.timeouts.totalMs,
-        chainMs,
-      },
+      timeouts: timeoutsOf(model, deps.timeouts),
       hedgeAfterMs: model.hedgeAfterMs,
       maxTokens: model.limits.maxTokens,
       maxConcurrency: model.limits.maxConcurrency,

@@ -19,6 +19,7 @@ import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
 import type { Secret } from '#lib/secret.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import { canTranslate } from './interpreter.ts'
+import { perCredential, placeOf } from './per-credential.ts'
 import type { Exclusion } from './route-errors.ts'
 import type { Target, TargetCredential } from './target.ts'
 
@@ -122,11 +123,7 @@ export function createTargets(deps: {
         }),
         targetId: `${line.origin}${line.path} ${upstream.model}`,
         credentialId: `${line.origin} ${credential?.id8 ?? ''}`,
-        groupIndex,
-        upstreamWeight: upstream.weight,
-        credentialWeight,
-        maxConcurrency: upstream.maxConcurrency,
-        eligible: true,
+        ...placeOf(upstream, groupIndex, credentialWeight),
         credential,
         ...line,
         headers,
@@ -137,13 +134,9 @@ export function createTargets(deps: {
         hiddenReasoning: limits.hiddenReasoning,
         maxTokensMember: preset.maxTokensMember,
         streamOptions: preset.streamOptions,
-        firstByteMs: upstream.timeoutMs,
       })
       if (upstream.credentials.length === 0) return [build(undefined, 1)]
-      return upstream.credentials.map((sealed) => {
-        const credential = deps.credentials.open(model.name, sealed)
-        return credential === undefined ? 'decrypt_failed' : build(credential, sealed.weight)
-      })
+      return perCredential(deps.credentials, model, upstream, build)
     },
 
     fromEnvironment(provider: Provider, name: string, entry: PriceBookEntry, protocol: Protocol): Target | Exclusion {

@@ -3,7 +3,7 @@ import type { RoutedModel, RoutedUpstream, RouterSnapshot, Surface } from '#doma
 import type { CandidateGroup } from '#gateway/dispatch/candidate.ts'
 import { createRouteCache } from '#gateway/route-cache.ts'
 import { atLeastOne, type Exclusion, pricingMissing, unknownModel } from '#gateway/route-errors.ts'
-import type { CallRoute, ListedModel, RouteTimeouts } from '#gateway/routes.ts'
+import { type CallRoute, type ListedModel, type RouteTimeouts, timeoutsOf } from '#gateway/routes.ts'
 import type { CallTarget } from '#gateway/target.ts'
 import type { Provider } from '#gateway/targets.ts'
 import { AppError } from '#src/errors.ts'
@@ -49,7 +49,6 @@ export function createAudioRoutes<T extends CallTarget>(deps: AudioRoutesDeps<T>
     const all = model.groups.flatMap((group, index) =>
       group.upstreams.flatMap((upstream) => deps.fromConfig(model, upstream, index)),
     )
-    const { attemptMs, chainMs, idleMs, totalMs } = model.timeouts
     return {
       model: model.name,
       label: model.name,
@@ -60,12 +59,7 @@ export function createAudioRoutes<T extends CallTarget>(deps: AudioRoutesDeps<T>
         all.filter((target) => typeof target === 'string'),
       ),
       groups: model.groups,
-      timeouts: {
-        firstByteMs: attemptMs,
-        idleMs: idleMs ?? deps.timeouts.idleMs,
-        totalMs: totalMs ?? deps.timeouts.totalMs,
-        chainMs,
-      },
+      timeouts: timeoutsOf(model, deps.timeouts),
       maxConcurrency: model.limits.maxConcurrency,
       voices: model.voices,
     }

@@ -1,6 +1,7 @@
 import { pricedTarget } from '#domain/call-context.ts'
 import type { Credentials } from '#domain/credentials.ts'
 import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
+import { perCredential, placeOf } from '#gateway/per-credential.ts'
 import type { Exclusion } from '#gateway/route-errors.ts'
 import type { CallTarget, TargetCredential } from '#gateway/target.ts'
 
@@ -47,13 +48,8 @@ export function createLiveTargets(deps: {
         }),
         targetId: `${baseUrl} ${upstream.model}`,
         credentialId: `${new URL(baseUrl).origin} ${credential.id8}`,
-        groupIndex,
-        upstreamWeight: upstream.weight,
-        credentialWeight,
-        maxConcurrency: upstream.maxConcurrency,
-        eligible: true,
+        ...placeOf(upstream, groupIndex, credentialWeight),
         credential,
-        firstByteMs: upstream.timeoutMs,
         options: objectOf(params.options),
         async open() {
           const key = accountOf(credential.use((plain) => plain))
@@ -69,10 +65,7 @@ export function createLiveTargets(deps: {
           if (account !== undefined) deps.tokens.forget(tokenUrl, account)
         },
       })
-      return upstream.credentials.map((sealed) => {
-        const credential = deps.credentials.open(model.name, sealed)
-        return credential === undefined ? 'decrypt_failed' : build(credential, sealed.weight)
-      })
+      return perCredential(deps.credentials, model, upstream, build)
     },
 
     fromEnvironment: (): Exclusion => 'protocol_unsupported',

@@ -5,6 +5,7 @@ import type { Credentials } from '#domain/credentials.ts'
 import { authOf, authOfTemplate, requestLine, resolvePreset, type UpstreamAuth } from '#domain/presets.ts'
 import type { PriceBookEntry } from '#domain/price-book.ts'
 import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
+import { perCredential, placeOf } from '#gateway/per-credential.ts'
 import type { Exclusion } from '#gateway/route-errors.ts'
 import type { CallTarget, TargetCredential } from '#gateway/target.ts'
 import type { Authenticator, Provider } from '#gateway/targets.ts'
@@ -56,13 +57,8 @@ export function createSpeechTargets(deps: {
         }),
         targetId: `${adapter.id} ${baseUrl} ${upstream.model}`,
         credentialId: `${origin} ${credential?.id8 ?? ''}`,
-        groupIndex,
-        upstreamWeight: upstream.weight,
-        credentialWeight,
-        maxConcurrency: upstream.maxConcurrency,
-        eligible: true,
+        ...placeOf(upstream, groupIndex, credentialWeight),
         credential,
-        firstByteMs: upstream.timeoutMs,
         upstreamId: upstream.id,
         adapter,
         baseUrl,
@@ -70,10 +66,7 @@ export function createSpeechTargets(deps: {
         open: opener(deps.auth, credential, { auth, keyInHeaders: false, headers: upstream.headers, origin, path: '' }),
       })
       if (upstream.credentials.length === 0) return [build(undefined, 1)]
-      return upstream.credentials.map((sealed) => {
-        const credential = deps.credentials.open(model.name, sealed)
-        return credential === undefined ? 'decrypt_failed' : build(credential, sealed.weight)
-      })
+      return perCredential(deps.credentials, model, upstream, build)
     },
 
     /** Providers of the environment speak as OpenAI does. */

@@ -2,8 +2,9 @@ import { pricedTarget } from '#domain/call-context.ts'
 import type { Credentials } from '#domain/credentials.ts'
 import { authOfTemplate } from '#domain/presets.ts'
 import type { RoutedModel, RouterSnapshot } from '#domain/router/snapshot.ts'
+import { perCredential, placeOf } from '#gateway/per-credential.ts'
 import { atLeastOne, type Exclusion } from '#gateway/route-errors.ts'
-import type { CallRoute, RouteTimeouts } from '#gateway/routes.ts'
+import { type CallRoute, type RouteTimeouts, timeoutsOf } from '#gateway/routes.ts'
 import type { CallTarget, TargetCredential } from '#gateway/target.ts'
 import type { Authenticator } from '#gateway/targets.ts'
 import { AppError } from '#src/errors.ts'
@@ -49,13 +50,8 @@ export function createStreamRoute(deps: {
           }),
           targetId: baseUrl,
           credentialId: `${origin} ${credential.id8}`,
-          groupIndex,
-          upstreamWeight: upstream.weight,
-          credentialWeight,
-          maxConcurrency: upstream.maxConcurrency,
-          eligible: true,
+          ...placeOf(upstream, groupIndex, credentialWeight),
           credential,
-          firstByteMs: upstream.timeoutMs,
           url: baseUrl,
           async open() {
             const key = credential.use((plain) => plain)
@@ -63,10 +59,7 @@ export function createStreamRoute(deps: {
             return { ...upstream.headers, ...(await deps.auth.headersFor(auth, key, request)) }
           },
         })
-        return upstream.credentials.map((sealed) => {
-          const credential = deps.credentials.open(model.name, sealed)
-          return credential === undefined ? ('decrypt_failed' as const) : build(credential, sealed.weight)
-        })
+        return perCredential(deps.credentials, model, upstream, build)
       }),
     )
   }
@@ -76,7 +69,6 @@ export function createStreamRoute(deps: {
     if (streamingTts === undefined) throw new AppError('streaming_speech_not_configured')
     const { route: model, models, defaultModel } = streamingTts
     const all = targetsOf(model)
-    const { attemptMs, chainMs, idleMs, totalMs } = model.timeouts
     return {
       model: model.name,
       label: model.name,
@@ -87,12 +79,7 @@ export function createStreamRoute(deps: {
         all.filter((target) => typeof target === 'string'),
       ),
       groups: model.groups,
-      timeouts: {
-        firstByteMs: attemptMs,
-        idleMs: idleMs ?? deps.timeouts.idleMs,
-        totalMs: totalMs ?? deps.timeouts.totalMs,
-        chainMs,
-      },
+      timeouts: timeoutsOf(model, deps.timeouts),
       maxConcurrency: model.limits.maxConcurrency,
       models,
       defaultModel,

@@ -12,6 +12,7 @@ import {
 } from '#domain/presets.ts'
 import type { PriceBookEntry } from '#domain/price-book.ts'
 import type { RoutedModel, RoutedUpstream } from '#domain/router/snapshot.ts'
+import { perCredential, placeOf } from '#gateway/per-credential.ts'
 import type { Exclusion } from '#gateway/route-errors.ts'
 import type { CallTarget, TargetCredential } from '#gateway/target.ts'
 import { type Authenticator, environmentCredential, type Provider } from '#gateway/targets.ts'
@@ -75,13 +76,8 @@ export function createTranscriptionTargets(deps: {
         }),
         targetId: `${line.origin}${line.path} ${upstream.model}`,
         credentialId: `${line.origin} ${credential?.id8 ?? ''}`,
-        groupIndex,
-        upstreamWeight: upstream.weight,
-        credentialWeight,
-        maxConcurrency: upstream.maxConcurrency,
-        eligible: true,
+        ...placeOf(upstream, groupIndex, credentialWeight),
         credential,
-        firstByteMs: upstream.timeoutMs,
         url: `${line.origin}${line.path}`,
         open: opener(auth, credential, {
           ...line,
@@ -90,10 +86,7 @@ export function createTranscriptionTargets(deps: {
         }),
       })
       if (upstream.credentials.length === 0) return [build(undefined, 1)]
-      return upstream.credentials.map((sealed) => {
-        const credential = deps.credentials.open(model.name, sealed)
-        return credential === undefined ? 'decrypt_failed' : build(credential, sealed.weight)
-      })
+      return perCredential(deps.credentials, model, upstream, build)
     },
 
     fromEnvironment(provider: Provider, name: string, entry: PriceBookEntry): TranscriptionTarget | Exclusion {
