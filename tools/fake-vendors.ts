@@ -1,4 +1,4 @@
-// Serves all speech vendors on loopback until it is interrupted, for trying a gateway by hand: node tools/fake-vendors.ts
+// Serves all speech vendors on loopback until it is interrupted, for trying a gateway by hand: npm run sim
 import { AZURE_KEY, startFakeAzure } from '#test/support/fakes/fake-azure.ts'
 import { DASHSCOPE_KEY, startFakeDashscope } from '#test/support/fakes/fake-dashscope.ts'
 import { ELEVENLABS_KEY, startFakeElevenlabs } from '#test/support/fakes/fake-elevenlabs.ts'

@@ -23,6 +23,7 @@ const anyLine: fc.Arbitrary<CallLine> = fc.record({
   project: text,
   key: text,
   alias: fc.option(text, { nil: undefined }),
+  clientRetry: fc.option(count, { nil: undefined }),
   model: text,
   stream: fc.boolean(),
   attempts: count,

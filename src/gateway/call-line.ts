@@ -7,6 +7,7 @@ export interface CallLine {
   project: string
   key: string
   alias: string | undefined
+  clientRetry: number | undefined
   model: string
   stream: boolean
   attempts: number
@@ -46,6 +47,7 @@ export function logCall(log: Logger, line: CallLine): void {
   text += `,"request":${quoted(line.request)},"receipt":${quoted(line.receipt)}`
   text += `,"project":${quoted(line.project)},"key":${quoted(line.key)}`
   if (line.alias !== undefined) text += `,"alias":${quoted(line.alias)}`
+  if (line.clientRetry !== undefined) text += `,"clientRetry":${line.clientRetry}`
   text += `,"model":${quoted(line.model)},"stream":${line.stream},"attempts":${line.attempts}`
   text += `,"faults":${line.faults.length === 0 ? '[]' : JSON.stringify(line.faults)}`
   text += `,"outcome":${quoted(line.outcome)}`

@@ -31,6 +31,8 @@ export interface CallOrigin {
   startedAt: number
   /** Members of the request that its upstreams are not told. */
   dropped: readonly string[]
+  /** How often the client's library says that it has tried before; undefined where it does not say. */
+  clientRetry?: number | undefined
 }
 
 /** One exchange with a client: what is known before anything is held. */
@@ -208,6 +210,7 @@ function record(
     project: context.projectId,
     key: context.keyId,
     alias: context.aliasName,
+    clientRetry: exchange.clientRetry,
     model: context.model,
     stream: context.stream,
     attempts: call.attempts.length,

@@ -15,6 +15,12 @@ export function readLabels(req: Pick<IncomingMessage, 'headers'>): RequestLabels
   return labels
 }
 
+/** How often the caller's library says that it has tried this before. What is no such number is ignored, as clients vary. */
+export function readClientRetry(req: Pick<IncomingMessage, 'headers'>): number | undefined {
+  const count = req.headers['x-stainless-retry-count']
+  return typeof count === 'string' && /^\d{1,3}$/.test(count) ? Number(count) : undefined
+}
+
 /** The caller's own name for a call. Throws AppError idempotency_key_invalid. */
 export function readIdempotency(req: Pick<IncomingMessage, 'headers'>): Idempotency | undefined {
   const key = req.headers['idempotency-key']

@@ -5,6 +5,7 @@ import { explainRoute } from '#gateway/explain-route.ts'
 import type { Gateway } from '#gateway/gateway.ts'
 import { handleCount } from '#gateway/handle-count.ts'
 import { handleText } from '#gateway/handle-text.ts'
+import { readClientRetry } from '#gateway/read-call-headers.ts'
 import type { ListedModel } from '#gateway/routes.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
@@ -164,7 +165,14 @@ export function createInferenceRoutes(
     if (req.headers.origin !== undefined && (found !== undefined || url.startsWith('/v1/')) && allowOrigin(req, res))
       return true
     if (found === undefined) return false
-    const exchange = { id: uuidv7Hex(), res, startedAt: performance.now(), forwarded: {}, dropped: [] }
+    const exchange = {
+      id: uuidv7Hex(),
+      res,
+      startedAt: performance.now(),
+      forwarded: {},
+      dropped: [],
+      clientRetry: readClientRetry(req),
+    }
     void serve(req, exchange, found.handler, found.surface)
       .catch((error: unknown) => {
         // Not even the error could be told. One exchange is lost, never the process.

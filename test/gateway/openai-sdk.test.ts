@@ -259,6 +259,12 @@ test('what may pass is tried again by the client, and only the answer is charged
     receipts.map(({ outcome }) => outcome),
     ['void', 'complete'],
   )
+  const retries = gateway.log.lines().filter(({ msg, project }) => msg === 'call' && project === own.id)
+  assert.deepEqual(
+    retries.map(({ clientRetry }) => clientRetry),
+    [0, 1],
+    'the log tells a retry of the client',
+  )
 })
 
 test('a failure inside of a stream is thrown', async () => {
