@@ -46,8 +46,16 @@ export function batchStatement(batch: { id: string; n: number; root: string }): 
 
 /** The JSON of a bundle from the stored text of its receipt, which is passed on byte for byte. */
 export function encodeBundle(receiptText: string, proof: BatchProof): string {
-  const { id, key_id, n, path, pos, root, sig } = proof
-  return `{"batch":${JSON.stringify({ id, key_id, n, path, pos, root, sig })},"receipt":${receiptText}}`
+  return `{"batch":${encodeProof(proof)},"receipt":${receiptText}}`
+}
+
+/** The same for a signed document that is no receipt: its member is called `document`. */
+export function encodeDocumentBundle(documentText: string, proof: BatchProof): string {
+  return `{"batch":${encodeProof(proof)},"document":${documentText}}`
+}
+
+function encodeProof({ id, key_id, n, path, pos, root, sig }: BatchProof): string {
+  return JSON.stringify({ id, key_id, n, path, pos, root, sig })
 }
 
 /** Checks the `batch` member of a bundle to the letter. Throws BatchFormatError. Does not check what it proves. */

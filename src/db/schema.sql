@@ -58,6 +58,15 @@ create table api_key (
   constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
 
+create table certified_log (
+  log_id uuid not null,
+  document_id text not null,
+  pos integer not null,
+  constraint certified_log_document_id_pos_key UNIQUE (document_id, pos),
+  constraint certified_log_pkey PRIMARY KEY (log_id),
+  constraint certified_log_pos_check CHECK ((pos >= 0))
+);
+
 create table gateway_slot (
   slot smallint not null,
   epoch bigint not null,
@@ -88,6 +97,31 @@ create table hold (
   constraint hold_amount_check CHECK (((amount >= 0) AND (amount <= '1000000000000'::bigint))),
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
+
+create table legacy_receipt (
+  receipt_id text not null,
+  project_id text not null,
+  payload text not null,
+  signature text not null,
+  key_id text,
+  unsigned text default '{}'::text not null,
+  alias_name text,
+  model_used text,
+  issued_at timestamp with time zone not null,
+  imported_at timestamp with time zone default now() not null,
+  constraint legacy_receipt_pkey PRIMARY KEY (receipt_id),
+  constraint legacy_receipt_receipt_id_check CHECK (((length(receipt_id) >= 1) AND (length(receipt_id) <= 255)))
+);
+
+create table legacy_receipt_key (
+  key_id text not null,
+  public_key bytea not null,
+  added_at timestamp with time zone default now() not null,
+  constraint legacy_receipt_key_public_key_key UNIQUE (public_key),
+  constraint legacy_receipt_key_pkey PRIMARY KEY (key_id),
+  constraint legacy_receipt_key_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 255))),
+  constraint legacy_receipt_key_public_key_check CHECK ((length(public_key) = 32))
+);
 
 create table project (
   id text not null,
@@ -125,6 +159,52 @@ create table receipt_key (
   constraint receipt_key_public_key_check CHECK ((length(public_key) = 32))
 );
 
+create table reported_log (
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text not null,
+  key_id text not null,
+  body_hash bytea not null,
+  occurred_at timestamp with time zone not null,
+  received_at timestamp with time zone default clock_timestamp() not null,
+  provider text not null,
+  model text not null,
+  alias_name text,
+  profile text default 'default'::text not null,
+  origin text,
+  id_at_origin text,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  cached_input_tokens bigint default 0 not null,
+  usage text not null,
+  latency_ms bigint,
+  cost bigint,
+  cost_status text not null,
+  price_book text,
+  reported_cost numeric,
+  metadata text default '{}'::text not null,
+  conversation_id uuid,
+  imported_from text,
+  constraint reported_log_pkey PRIMARY KEY (id),
+  constraint reported_log_alias_name_check CHECK (((length(alias_name) >= 1) AND (length(alias_name) <= 255))),
+  constraint reported_log_body_hash_check CHECK ((length(body_hash) = ANY (ARRAY[0, 32]))),
+  constraint reported_log_check CHECK (((cached_input_tokens >= 0) AND (cached_input_tokens <= input_tokens))),
+  constraint reported_log_check1 CHECK (((cost IS NULL) = (cost_status <> ALL (ARRAY['priced'::text, 'imported'::text])))),
+  constraint reported_log_cost_check CHECK ((cost >= 0)),
+  constraint reported_log_cost_status_check CHECK ((cost_status ~ '^[a-z][a-z_]{1,63}$'::text)),
+  constraint reported_log_id_at_origin_check CHECK (((length(id_at_origin) >= 1) AND (length(id_at_origin) <= 255))),
+  constraint reported_log_input_tokens_check CHECK ((input_tokens >= 0)),
+  constraint reported_log_latency_ms_check CHECK ((latency_ms >= 0)),
+  constraint reported_log_metadata_check CHECK ((octet_length(metadata) <= 65536)),
+  constraint reported_log_model_check CHECK (((length(model) >= 1) AND (length(model) <= 255))),
+  constraint reported_log_origin_check CHECK (((length(origin) >= 1) AND (length(origin) <= 255))),
+  constraint reported_log_output_tokens_check CHECK ((output_tokens >= 0)),
+  constraint reported_log_profile_check CHECK (((length(profile) >= 1) AND (length(profile) <= 255))),
+  constraint reported_log_provider_check CHECK (((length(provider) >= 1) AND (length(provider) <= 255))),
+  constraint reported_log_reported_cost_check CHECK ((reported_cost >= (0)::numeric)),
+  constraint reported_log_usage_check CHECK ((octet_length(usage) <= 1024))
+);
+
 create table request_log (
   request_id uuid not null,
   wallet_id bigint not null,
@@ -149,6 +229,8 @@ create table request_log (
   batch_id uuid not null,
   pos smallint not null,
   receipt text not null,
+  project_id text,
+  model_used text,
   constraint request_log_batch_id_pos_key UNIQUE (batch_id, pos),
   constraint request_log_wallet_id_seq_key UNIQUE (wallet_id, seq),
   constraint request_log_pkey PRIMARY KEY (request_id),
@@ -204,6 +286,25 @@ create table setting (
   constraint setting_version_check CHECK ((version > 0))
 );
 
+create table signed_document (
+  id text not null,
+  kind text not null,
+  wallet_id bigint,
+  project_id text,
+  period text,
+  issued_at timestamp with time zone not null,
+  batch_id uuid not null,
+  pos integer not null,
+  document text not null,
+  constraint signed_document_batch_id_pos_key UNIQUE (batch_id, pos),
+  constraint signed_document_pkey PRIMARY KEY (id),
+  constraint signed_document_document_check CHECK ((octet_length(document) <= 262144)),
+  constraint signed_document_id_check CHECK ((id ~ '^(crt|stm|kms)_[0-9a-f]{32}$'::text)),
+  constraint signed_document_kind_check CHECK ((kind = ANY (ARRAY['certificate'::text, 'statement'::text, 'keys'::text]))),
+  constraint signed_document_period_check CHECK (((length(period) >= 1) AND (length(period) <= 32))),
+  constraint signed_document_pos_check CHECK ((pos >= 0))
+);
+
 create table stored_outcome (
   request_id uuid not null,
   expires_at timestamp with time zone not null,
@@ -229,15 +330,32 @@ create table transfer (
 create table usage_15m (
   wallet_id bigint not null,
   bucket timestamp with time zone not null,
-  model text not null,
+  series uuid not null,
   calls bigint not null,
   input_tokens bigint not null,
   output_tokens bigint not null,
   charged bigint not null,
   absorbed bigint not null,
   cost bigint not null,
-  constraint usage_15m_pkey PRIMARY KEY (wallet_id, bucket, model)
+  unpriced bigint default 0 not null,
+  constraint usage_15m_pkey PRIMARY KEY (wallet_id, bucket, series)
 ) with (fillfactor=70);
+
+create table usage_series (
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text,
+  key_id text not null,
+  source smallint not null,
+  provider text not null,
+  model text not null,
+  model_used text,
+  alias_name text,
+  profile text,
+  origin text,
+  constraint usage_series_pkey PRIMARY KEY (id),
+  constraint usage_series_source_check CHECK ((source = ANY (ARRAY[1, 2])))
+);
 
 create table wallet (
   id bigint generated always as identity not null,
@@ -266,13 +384,27 @@ CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, create
 
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
+CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
+
+CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
+
+CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id, settled_at, request_id);
+
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
+
+CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
+
+CREATE INDEX signed_document_project ON fluxgate.signed_document USING btree (project_id, kind, issued_at, id);
 
 CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
 
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
+
+CREATE INDEX usage_15m_bucket ON fluxgate.usage_15m USING btree (bucket);
+
+CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_id);
 
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
 
@@ -282,17 +414,37 @@ alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wal
 
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
+alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
+
+alter table certified_log add constraint certified_log_log_id_fkey FOREIGN KEY (log_id) REFERENCES reported_log(id);
+
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
+alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
+
+alter table legacy_receipt add constraint legacy_receipt_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table reported_log add constraint reported_log_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table reported_log add constraint reported_log_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table request_log add constraint request_log_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
 
 alter table router_config add constraint router_config_rollback_of_fkey FOREIGN KEY (rollback_of) REFERENCES router_config(version);
 
+alter table signed_document add constraint signed_document_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
+
+alter table signed_document add constraint signed_document_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table signed_document add constraint signed_document_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
 alter table transfer add constraint transfer_credit_asset_fkey FOREIGN KEY (credit, asset) REFERENCES account(id, asset);
 
 alter table transfer add constraint transfer_debit_asset_fkey FOREIGN KEY (debit, asset) REFERENCES account(id, asset);
+
+alter table usage_15m add constraint usage_15m_series_fkey FOREIGN KEY (series) REFERENCES usage_series(id);
 
 CREATE OR REPLACE FUNCTION fluxgate.account_guard()
  RETURNS trigger
@@ -605,7 +757,29 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.series_id(p_wallet bigint, p_project text, p_key text, p_source smallint, p_provider text, p_model text, p_model_used text, p_alias text, p_profile text, p_origin text)
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select encode(substring(sha256(convert_to(jsonb_build_array(p_wallet, p_project, p_key, p_source, p_provider, p_model,
+                p_model_used, p_alias, p_profile, p_origin)::text, 'UTF8')) from 1 for 16), 'hex')::uuid
+$function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.settle(p_slot smallint, p_batch uuid, p_key text, p_root bytea, p_sig bytea, p_leaves bytea, p_request uuid[], p_wallet bigint[], p_seq bigint[], p_charge bigint[], p_absorbed bigint[], p_cost bigint[], p_outcome smallint[], p_key_id text[], p_alias text[], p_profile text[], p_origin text[], p_provider text[], p_model text[], p_source smallint[], p_in bigint[], p_out bigint[], p_attempts smallint[], p_receipt text[])
+ RETURNS TABLE(status text, charged bigint)
+ LANGUAGE sql
+AS $function$
+  select * from settle(
+    p_slot, p_batch, p_key, p_root, p_sig, p_leaves, p_request, p_wallet, p_seq, p_charge, p_absorbed, p_cost, p_outcome, p_key_id,
+    p_alias, p_profile, p_origin, p_provider, p_model, p_source, p_in, p_out, p_attempts, p_receipt,
+    (select array_agg(k.project_id order by o.n) from unnest(p_key_id) with ordinality as o(id, n) left join api_key k on k.id = o.id),
+    array_fill(null::text, array[cardinality(p_request)]))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.settle(p_slot smallint, p_batch uuid, p_key text, p_root bytea, p_sig bytea, p_leaves bytea, p_request uuid[], p_wallet bigint[], p_seq bigint[], p_charge bigint[], p_absorbed bigint[], p_cost bigint[], p_outcome smallint[], p_key_id text[], p_alias text[], p_profile text[], p_origin text[], p_provider text[], p_model text[], p_source smallint[], p_in bigint[], p_out bigint[], p_attempts smallint[], p_receipt text[], p_project text[], p_model_used text[])
  RETURNS TABLE(status text, charged bigint)
  LANGUAGE plpgsql
 AS $function$
@@ -687,22 +861,32 @@ begin
   values (p_batch, p_key, p_leaves, p_root, p_sig, v_now);
   insert into request_log (request_id, wallet_id, seq, outcome, charged, absorbed, cost, key_id, alias_name, profile, origin,
                            provider, model, usage_source, input_tokens, output_tokens, attempts, body_hash, started_at,
-                           settled_at, batch_id, pos, receipt)
+                           settled_at, batch_id, pos, receipt, project_id, model_used)
   select rid, wid, seq, outcome, charge, absorbed, cost, key_id, alias, profile, origin, provider, model, source, tin, tout,
-         attempts, body, created, v_now, p_batch, n - 1, receipt
+         attempts, body, created, v_now, p_batch, n - 1, receipt, project, used
   from unnest(p_request, p_wallet, p_seq, p_outcome, p_charge, p_absorbed, p_cost, p_key_id, p_alias, p_profile, p_origin,
-              p_provider, p_model, p_source, p_in, p_out, p_attempts, v_body, v_created, p_receipt)
+              p_provider, p_model, p_source, p_in, p_out, p_attempts, v_body, v_created, p_receipt, p_project, p_model_used)
        with ordinality as o(rid, wid, seq, outcome, charge, absorbed, cost, key_id, alias, profile, origin,
-                            provider, model, source, tin, tout, attempts, body, created, receipt, n);
+                            provider, model, source, tin, tout, attempts, body, created, receipt, project, used, n);
   delete from hold where request_id = any (p_request);
   update wallet x set posted = x.posted - d.charged, held = x.held - d.released, version = x.version + 1
   from unnest(v_wallets, v_charged, v_released) as d(id, charged, released) where x.id = d.id;
-  insert into usage_15m as u (wallet_id, bucket, model, calls, input_tokens, output_tokens, charged, absorbed, cost)
-  select wid, date_bin('15 minutes', v_now, '2000-01-01 00:00+00'), model, count(*), sum(tin), sum(tout), sum(charge),
+  with op as (
+    select series_id(wid, project, key_id, 1::smallint, provider, model, used, alias, profile, origin) as series, *
+    from unnest(p_wallet, p_project, p_key_id, p_provider, p_model, p_model_used, p_alias, p_profile, p_origin,
+                p_in, p_out, p_charge, p_absorbed, p_cost)
+         as o(wid, project, key_id, provider, model, used, alias, profile, origin, tin, tout, charge, absorbed, cost)
+  ), named as (
+    insert into usage_series (id, wallet_id, project_id, key_id, source, provider, model, model_used, alias_name, profile, origin)
+    select distinct on (series) series, wid, project, key_id, 1, provider, model, used, alias, profile, origin
+    from op order by series
+    on conflict do nothing
+  )
+  insert into usage_15m as u (wallet_id, bucket, series, calls, input_tokens, output_tokens, charged, absorbed, cost)
+  select wid, date_bin('15 minutes', v_now, '2000-01-01 00:00+00'), series, count(*), sum(tin), sum(tout), sum(charge),
          sum(absorbed), sum(cost)
-  from unnest(p_wallet, p_model, p_in, p_out, p_charge, p_absorbed, p_cost) as o(wid, model, tin, tout, charge, absorbed, cost)
-  group by wid, model order by wid, model
-  on conflict (wallet_id, bucket, model) do update set
+  from op group by wid, series order by wid, series
+  on conflict (wallet_id, bucket, series) do update set
     calls = u.calls + excluded.calls, input_tokens = u.input_tokens + excluded.input_tokens,
     output_tokens = u.output_tokens + excluded.output_tokens, charged = u.charged + excluded.charged,
     absorbed = u.absorbed + excluded.absorbed, cost = u.cost + excluded.cost;
@@ -751,9 +935,21 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EX
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certified_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON legacy_receipt FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON reported_log FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON reported_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON request_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
@@ -766,6 +962,10 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON router_config FOR EACH STATEMENT E
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON setting FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON setting FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON signed_document FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON signed_document FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON transfer FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -111,6 +111,7 @@ const invariants = {
       or (r->>'absorbed_nanousd')::bigint is distinct from l.absorbed
       or (r->>'account') is distinct from w.account
       or (r->>'key_id') is distinct from l.key_id
+      or (r->>'project_key') is distinct from coalesce(l.project_id, r->>'project_key')
       or (r->>'alias_name') is distinct from l.alias_name
       or (r->>'model') is distinct from l.model) as bad
     from request_log l join wallet w on w.id = l.wallet_id cross join lateral (select ${receiptJson}::jsonb as r) x`,
@@ -122,7 +123,18 @@ const invariants = {
 
   'a batch has one record for each leaf': `
     select count(*) as checked, count(*) filter (where length(b.leaves) / 32 <> coalesce(l.n, 0)) as bad
-    from receipt_batch b left join (select batch_id, count(*) as n from request_log group by 1) l on l.batch_id = b.batch_id`,
+    from receipt_batch b left join (
+      select batch_id, count(*) as n from (select batch_id from request_log union all select batch_id from signed_document) r
+      group by 1) l on l.batch_id = b.batch_id`,
+
+  'a signed document is the leaf that its batch signed': `
+    select count(*) as checked, count(*) filter (where
+      sha256('\\x00'::bytea || convert_to(d.document, 'UTF8')) is distinct from substring(b.leaves from d.pos * 32 + 1 for 32)) as bad
+    from signed_document d left join receipt_batch b on b.batch_id = d.batch_id`,
+
+  'usage that was reported is never charged': `
+    select count(*) as checked, count(*) filter (where t.ref is not null) as bad
+    from reported_log l left join transfer t on t.ref = l.id`,
 
   'every batch was signed with a key that was published': `
     select count(*) as checked, count(*) filter (where k.key_id is null) as bad
@@ -134,9 +146,21 @@ const invariants = {
     full join (select ref, sum(amount) as s from transfer where code = 20 group by 1) t on t.ref = l.batch_id`,
 
   'the roll-up is the sum of the records': `
-    select count(*) as checked, count(*) filter (where (u.c, u.i, u.o, u.s, u.a, u.k) is distinct from (l.c, l.i, l.o, l.s, l.a, l.k)) as bad
-    from (select wallet_id, model, sum(calls) c, sum(input_tokens) i, sum(output_tokens) o, sum(charged) s, sum(absorbed) a,
-                 sum(cost) k from usage_15m group by 1, 2) u
-    full join (select wallet_id, model, count(*) c, sum(input_tokens) i, sum(output_tokens) o, sum(charged) s, sum(absorbed) a,
-                      sum(cost) k from request_log group by 1, 2) l using (wallet_id, model)`,
+    select count(*) as checked, count(*) filter (where (u.c, u.i, u.o, u.s, u.a, u.k, u.n) is distinct from (l.c, l.i, l.o, l.s, l.a, l.k, l.n)) as bad
+    from (select bucket, series, calls c, input_tokens i, output_tokens o, charged s, absorbed a, cost k, unpriced n from usage_15m) u
+    full join (
+      select date_bin('15 minutes', at, '2000-01-01 00:00+00') as bucket, series, count(*) c, sum(input_tokens) i, sum(output_tokens) o,
+             sum(charged) s, sum(absorbed) a, sum(cost) k, sum(unpriced) n
+      from (select settled_at as at, series_id(wallet_id, project_id, key_id, 1::smallint, provider, model, model_used, alias_name,
+                                               profile, origin) as series,
+                   input_tokens, output_tokens, charged, absorbed, cost, 0 as unpriced from request_log
+            union all
+            select occurred_at, series_id(wallet_id, project_id, key_id, 2::smallint, provider, model, model, alias_name, profile, origin),
+                   input_tokens, output_tokens, 0, 0, coalesce(cost, 0), (cost is null)::int from reported_log) r
+      group by 1, 2) l using (bucket, series)`,
+
+  'a series is named by its labels': `
+    select count(*) as checked, count(*) filter (where id <> series_id(wallet_id, project_id, key_id, source, provider, model,
+                                                                      model_used, alias_name, profile, origin)) as bad
+    from usage_series`,
 } as const

@@ -48,12 +48,15 @@ export interface SettleOp {
   absorbed: bigint
   cost: bigint
   outcome: number
+  projectId: string | null
   keyId: string
   aliasName: string | null
   profile: string | null
   origin: string | null
   provider: string
   model: string
+  /** As the provider knows it; null where that was not kept. */
+  modelUsed: string | null
   usageSource: number
   inputTokens: number
   outputTokens: number
@@ -220,7 +223,7 @@ export function createLedger(options: LedgerOptions) {
     return settlement.query<{ status: SettleResult['status'] | 'ready'; charged: bigint | null }>(
       {
         name: 'settle',
-        text: "select status, charged from settle($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,string_to_array($24, e'\\n'))",
+        text: "select status, charged from settle($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,string_to_array($24, e'\\n'),$25,$26)",
         values: [
           options.slot.current().slot,
           batchId,
@@ -246,6 +249,8 @@ export function createLedger(options: LedgerOptions) {
           plainArray(ops, (op) => op.outputTokens),
           plainArray(ops, (op) => op.attempts),
           jsonLines(ops, (op) => op.receipt),
+          textArray(ops, (op) => op.projectId),
+          textArray(ops, (op) => op.modelUsed),
         ],
       },
       isTransient,

@@ -1,19 +1,9 @@
 import { encodeBundle } from '#billing/batch.ts'
-import { inclusionPath } from '#billing/merkle.ts'
 import type { Db } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
+import { batchProofs } from './batch-proofs.ts'
 
 export const RECEIPTS_PAGE_MAX = 100
-
-const HASH_BYTES = 32
-
-interface Batch {
-  id: string
-  keyId: string
-  leaves: Buffer[]
-  root: Buffer
-  sig: Buffer
-}
 
 interface LogRow {
   seq: bigint
@@ -68,36 +58,10 @@ export function parseReceiptId(text: string): string | undefined {
 }
 
 async function bundles(db: Db, rows: LogRow[]): Promise<string[]> {
-  const batches = await readBatches(db, [...new Set(rows.map((row) => row.batchId))])
-  return rows.map((row) => {
-    const batch = batches.get(row.batchId)
-    assert(batch !== undefined, 'every settled call has its batch')
-    return encodeBundle(row.receipt, {
-      id: batch.id,
-      key_id: batch.keyId,
-      n: batch.leaves.length,
-      path: inclusionPath(batch.leaves, row.pos).map((node) => node.toString('base64')),
-      pos: row.pos,
-      root: batch.root.toString('base64'),
-      sig: batch.sig.toString('base64'),
-    })
+  const proofs = await batchProofs(db, rows)
+  return rows.map((row, index) => {
+    const proof = proofs[index]
+    assert(proof !== undefined, 'every settled call has its proof')
+    return encodeBundle(row.receipt, proof)
   })
-}
-
-async function readBatches(db: Db, ids: string[]): Promise<Map<string, Batch>> {
-  if (ids.length === 0) return new Map()
-  const { rows } = await db.query<{ id: string; keyId: string; leaves: Buffer; root: Buffer; sig: Buffer }>(
-    'select batch_id as id, key_id as "keyId", leaves, root, sig from receipt_batch where batch_id = any ($1)',
-    [ids],
-  )
-  // The signature names the batch by its 32 hex digits; the database prints dashes between them.
-  return new Map(
-    rows.map((row) => [row.id, { ...row, id: row.id.replaceAll('-', ''), leaves: splitLeaves(row.leaves) }]),
-  )
-}
-
-function splitLeaves(leaves: Buffer): Buffer[] {
-  return Array.from({ length: leaves.length / HASH_BYTES }, (_, n) =>
-    leaves.subarray(n * HASH_BYTES, (n + 1) * HASH_BYTES),
-  )
 }

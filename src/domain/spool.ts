@@ -116,10 +116,17 @@ export function parseSpool(text: string): { ops: SettleOp[]; torn: number } {
     }
     const stored = JSON.parse(json) as Record<string, unknown>
     for (const name of bigints) stored[name] = BigInt(String(stored[name]).slice(0, -1))
-    const op = { ...stored, leaf: leafHash(String(stored.receipt)) } as SettleOp
+    // A release before these members spooled without them.
+    const { projectId = projectOf(stored), modelUsed = null } = stored
+    const op = { ...stored, projectId, modelUsed, leaf: leafHash(String(stored.receipt)) } as SettleOp
     ops.set(op.requestId, op)
   }
   return { ops: [...ops.values()], torn }
+}
+
+function projectOf({ receipt }: Record<string, unknown>): string | null {
+  const { project_key } = JSON.parse(String(receipt)) as { project_key?: string }
+  return project_key ?? null
 }
 
 function whenMissing(error: NodeJS.ErrnoException): string {

@@ -2,12 +2,23 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type pg from 'pg'
 import { leafHash } from '#billing/merkle.ts'
+import { transaction } from '#db/pool.ts'
 import { type AuditReport, auditLedger } from '#domain/audit.ts'
+import { createProjects } from '#domain/projects.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import { settlement } from '#domain/settlement.ts'
+import { type DocumentDraft, signDocuments } from '#domain/signed-documents.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
-import { contextOf, openTestLedger, openTestWallet, reserveOp, settleOp, type TestWallet } from './test-books.ts'
+import {
+  contextOf,
+  openTestLedger,
+  openTestWallet,
+  reserveOp,
+  settleOp,
+  type TestWallet,
+  testSigner,
+} from './test-books.ts'
 
 // An audit that has never failed proves nothing: every rule is broken once, by hand, in a transaction that is rolled back.
 
@@ -31,6 +42,19 @@ before(async () => {
   const refunds = createRefunds({ db: database.db, slot })
   await refunds.refund({ requestId: settled, amountNanos: 100n, reason: 'test', actor: 'test', idempotencyKey: 'one' })
   await ledger.close()
+  await transaction(database.db, (tx) => signDocuments(tx, testSigner, [statementOf(wallet)]))
+  const project = await createProjects({ db: database.db }).create({ name: 'reporter' })
+  await database.db.query(
+    `with l as (insert into reported_log (id, wallet_id, project_id, key_id, body_hash, occurred_at, provider, model,
+                  input_tokens, output_tokens, usage, cost, cost_status)
+                values (gen_random_uuid(), $1, $2, 'key_1', '', now(), 'openai', 'gpt', 1, 2, '{}', 3, 'priced') returning *),
+          s as (insert into usage_series (id, wallet_id, project_id, key_id, source, provider, model, model_used, profile)
+                select series_id(wallet_id, project_id, key_id, 2::smallint, provider, model, model, null, profile, null),
+                       wallet_id, project_id, key_id, 2, provider, model, model, profile from l returning id)
+     insert into usage_15m (wallet_id, bucket, series, calls, input_tokens, output_tokens, charged, absorbed, cost)
+     select wallet_id, date_bin('15 minutes', occurred_at, '2000-01-01 00:00+00'), s.id, 1, 1, 2, 0, 0, 3 from l, s`,
+    [project.walletId, project.id],
+  )
 })
 after(() => database.close())
 
@@ -41,11 +65,32 @@ test('books that only the ledger has written are in order', async () => {
   for (const { name, checked } of report.invariants) assert(checked > 0, `${name} looked at nothing`)
 })
 
+function statementOf({ id }: TestWallet): DocumentDraft {
+  return {
+    id: `stm_${'0'.repeat(32)}`,
+    kind: 'statement',
+    walletId: id,
+    projectId: null,
+    period: '2026-12-01',
+    issuedAt: new Date(),
+    document: '{"v":"a statement"}',
+  }
+}
+
 function broken(report: AuditReport): Record<string, number> {
   return Object.fromEntries(report.invariants.flatMap(({ name, bad }) => (bad > 0 ? [[name, bad]] : [])))
 }
 
-const guarded = ['wallet', 'account', 'transfer', 'request_log', 'receipt_batch', 'adjustment']
+const guarded = [
+  'wallet',
+  'account',
+  'transfer',
+  'request_log',
+  'receipt_batch',
+  'adjustment',
+  'signed_document',
+  'reported_log',
+]
 
 /** What the audit would say if this were done to the books. Their guards look away meanwhile. */
 async function afterDamage(sql: string, values: unknown[]): Promise<Record<string, number>> {
@@ -136,6 +181,15 @@ const rules: [rule: string, sql: string, values?: () => unknown[]][] = [
   ],
   ['the roll-up is the sum of the records', 'update usage_15m set calls = calls + 1'],
   ['the roll-up is the sum of the records', 'delete from usage_15m'],
+  ['the roll-up is the sum of the records', 'update reported_log set input_tokens = input_tokens + 1'],
+  ['the roll-up is the sum of the records', 'update reported_log set cost = cost + 1'],
+  ['a series is named by its labels', `update usage_series set alias_name = 'another'`],
+  ['a batch has one record for each leaf', 'delete from signed_document'],
+  ['a signed document is the leaf that its batch signed', `update signed_document set document = document || ' '`],
+  [
+    'usage that was reported is never charged',
+    'update transfer set ref = (select id from reported_log) where code = 11',
+  ],
 ]
 
 for (const [index, [rule, sql, values]] of rules.entries()) {

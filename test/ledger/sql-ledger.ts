@@ -134,7 +134,7 @@ export async function openSqlHistory(
       const statement = batchStatement({ id: batch, n: ops.length, root: root.toString('base64') })
       const result = await client.query(
         `select status, charged from
-         settle($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24)`,
+         settle($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26)`,
         [
           slot,
           batch,
@@ -160,6 +160,8 @@ export async function openSqlHistory(
           ops.map((op) => op.outputTokens),
           ops.map((op) => op.attempts),
           ops.map((op) => op.receipt),
+          ops.map((op) => op.projectId),
+          ops.map((op) => op.modelUsed),
         ],
       )
       return result.rows as { status: string; charged: bigint | null }[]

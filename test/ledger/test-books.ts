@@ -16,7 +16,7 @@ import { uuidv7Hex } from '#lib/ids.ts'
 import type { TestDatabase } from '#test/support/database.ts'
 
 const LOG = 'test/1'
-const signer = createReceiptSigner(Buffer.alloc(32, 9))
+export const testSigner = createReceiptSigner(Buffer.alloc(32, 9))
 
 // One token costs one nano-dollar, so that a usage of n is a charge of n.
 const target = pricedTarget({
@@ -118,12 +118,12 @@ export async function openTestLedger(
   slot: Pick<Slot, 'current'> & Partial<Slot>,
   changes: Partial<LedgerOptions> = {},
 ) {
-  await registerReceiptKey(database.db, signer)
+  await registerReceiptKey(database.db, testSigner)
   const outages: unknown[] = []
   const ledger = createLedger({
     connection: database.connection,
     slot: { reclaim: async () => undefined, release: async () => undefined, ...slot },
-    signer,
+    signer: testSigner,
     holdTtlMs: 60_000,
     batchMax: 64,
     queueMax: 10_000,
