@@ -46,6 +46,23 @@ export async function rootFromPath(proof: {
   return last === 0 ? node : undefined
 }
 
+/** The root over leaf hashes in their order: the same as merkleRoot of merkle.ts. Throws RangeError for none. */
+export async function rootOfLeaves(leaves: readonly Bytes[]): Promise<Bytes> {
+  let level = leaves
+  while (level.length > 1) {
+    const above: Bytes[] = []
+    for (let index = 0; index < level.length; index += 2) {
+      const [left, right] = level.slice(index, index + 2)
+      // The last one of an odd level moves up unchanged.
+      if (left !== undefined) above.push(right === undefined ? left : await hashPair(left, right))
+    }
+    level = above
+  }
+  const [root] = level
+  if (root === undefined) throw new RangeError('there is no leaf')
+  return root
+}
+
 async function hashPair(left: Bytes, right: Bytes): Promise<Bytes> {
   const pair = new Uint8Array(1 + 2 * HASH_BYTES)
   pair[0] = 1
