@@ -10,6 +10,13 @@ export function leafHash(text: string): Buffer {
   return sha256(`\0${text}`)
 }
 
+/** The same for a leaf that is bytes and no text. */
+export function leafHashOfBytes(data: Uint8Array): Buffer {
+  const leaf = Buffer.alloc(1 + data.byteLength)
+  leaf.set(data, 1)
+  return sha256(leaf)
+}
+
 /** The root over leaf hashes in their order. Throws RangeError for a leaf that is not 32 bytes. */
 export function merkleRoot(leaves: readonly Uint8Array[]): Buffer {
   let level = checked(leaves)
