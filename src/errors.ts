@@ -89,6 +89,18 @@ const table = {
     retry: false,
     message: 'This idempotency key was used with another body.',
   },
+  key_not_rotatable: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This key was rotated already, was revoked or has expired.',
+  },
+  too_many_keys: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has 1,000 keys that work: revoke some.',
+  },
   exceeds_charge: {
     status: 409,
     type: 'invalid_request_error',

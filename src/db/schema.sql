@@ -51,11 +51,18 @@ create table api_key (
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  scopes text[] default '{inference,ingest,read}'::text[] not null,
+  last_used_at timestamp with time zone,
+  rotated_to text,
+  legacy boolean default false not null,
   constraint api_key_hash_key UNIQUE (hash),
+  constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
+  constraint api_key_check CHECK ((rotated_to <> id)),
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
-  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
 );
 
 create table certified_log (
@@ -97,6 +104,14 @@ create table hold (
   constraint hold_amount_check CHECK (((amount >= 0) AND (amount <= '1000000000000'::bigint))),
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
+
+create table key_change (
+  revision bigint generated always as identity not null,
+  hash bytea not null,
+  changed_at timestamp with time zone default clock_timestamp() not null,
+  constraint key_change_pkey PRIMARY KEY (revision),
+  constraint key_change_hash_check CHECK ((length(hash) = 32))
+);
 
 create table legacy_receipt (
   receipt_id text not null,
@@ -424,6 +439,8 @@ alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wal
 
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
+alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
 alter table certified_log add constraint certified_log_log_id_fkey FOREIGN KEY (log_id) REFERENCES reported_log(id);
@@ -609,6 +626,33 @@ begin
   select case when op.n is null then -1 when g.n is not null then g.got
               when op.number = op.extension then op.extended else 0 end
   from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n order by o.n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  foreach v_hash in array case when tg_op = 'INSERT' then array[new.hash]
+                               when tg_op = 'DELETE' or old.hash = new.hash then array[old.hash]
+                               else array[old.hash, new.hash] end loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changes_in_turn()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  return null;
 end $function$
 ;
 
@@ -944,6 +988,10 @@ CREATE TRIGGER guard BEFORE UPDATE ON account FOR EACH ROW EXECUTE FUNCTION acco
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
