@@ -5,6 +5,7 @@ import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
@@ -18,6 +19,7 @@ import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
@@ -161,6 +163,9 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     settings: createSettingsEditor(editing),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
