@@ -111,9 +111,15 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/audio/voices/streaming',
     '/api/v1/openai/chat/completion',
     '/api/v1/openai/chat/completions',
+    '/api/v1/receipts/public-key.jwk',
+    '/api/v1/receipts/public-key.pem',
+    '/api/v1/receipts/public-keys.json',
     '/livez',
     '/metrics',
     '/readyz',
+    '/receipts/key-manifest.json',
+    '/receipts/public-key.jwk',
+    '/receipts/public-key.pem',
     '/receipts/public-keys.json',
     '/v1/audio/models',
     '/v1/audio/speech',
@@ -135,6 +141,8 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/requests/{id}',
     '/v1/responses',
     '/v1/route:explain',
+    '/v1/statements',
+    '/v1/statements/{day}',
     '/v1/wallet',
   ])
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
@@ -143,7 +151,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     for (const [method, operation] of Object.entries(item)) {
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
-        : /^\/(?:api\/)?v1\//.test(path)
+        : /^\/(?:api\/)?v1\/(?!receipts\/public-key)/.test(path)
           ? 'clientKey'
           : undefined
       assert.deepEqual(operation.security, scheme === undefined ? [] : [{ [scheme]: [] }], `${method} ${path}`)
