@@ -17,7 +17,15 @@ export interface StatementStep {
 export interface StatementsVerification {
   ok: boolean
   steps: readonly StatementStep[]
-  accounts: readonly { account: string; statements: number; lastDay: string; highest: number; open: number }[]
+  accounts: readonly {
+    account: string
+    statements: number
+    lastDay: string
+    highest: number
+    open: number
+    /** Which numbers are open, as far as they are listed or follow. */
+    openNumbers: NumberRanges
+  }[]
 }
 
 /**
@@ -75,6 +83,7 @@ export async function verifyStatements(
         lastDay: last.day,
         highest: last.highest,
         open: last.open.count,
+        openNumbers: before.open ?? [],
       })
   }
   const said: Record<StatementStep['name'], string> = {
