@@ -43,6 +43,24 @@ const table = {
     retry: false,
     message: 'The provider rejected the request.',
   },
+  selection_missing: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Must specify one of: conversation_id, date range, log_ids, or since_last_receipt',
+  },
+  selection_too_large: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'More than 10,000 logs match, the most that one certificate can hold. Choose fewer, or a shorter range.',
+  },
+  logs_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'No logs found matching the criteria',
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication_error',
@@ -88,6 +106,25 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'This idempotency key was used with another body.',
+  },
+  log_already_certified: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A log is certified once.',
+  },
+  log_has_receipt: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A call through the gateway has its receipt.',
+  },
+  receipt_not_accepted: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'This server signs statements about logs that it holds, and nothing that a client sends. Use POST /api/v1/receipts/generate, or POST /api/v1/receipts/verify to check a receipt.',
   },
   exceeds_charge: {
     status: 409,
