@@ -13,6 +13,12 @@ const table = {
     retry: false,
     message: 'The Idempotency-Key header is missing or not 1 to 255 visible ASCII characters.',
   },
+  key_malformed: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The key that was sent cannot be one.',
+  },
   pricing_missing: {
     status: 400,
     type: 'invalid_request_error',
@@ -125,6 +131,13 @@ const table = {
     retry: false,
     message:
       'This server signs statements about logs that it holds, and nothing that a client sends. Use POST /api/v1/receipts/generate, or POST /api/v1/receipts/verify to check a receipt.',
+  },
+  aliases_are_local: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
   },
   exceeds_charge: {
     status: 409,
