@@ -154,9 +154,11 @@ create table receipt_key (
   not_before timestamp with time zone default now() not null,
   not_after timestamp with time zone,
   revoked_at timestamp with time zone,
+  revoked_reason text,
   constraint receipt_key_pkey PRIMARY KEY (key_id),
   constraint receipt_key_key_id_check CHECK ((key_id ~ '^rk_[0-9a-f]{16}$'::text)),
-  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32))
+  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32)),
+  constraint receipt_key_revoked_reason_check CHECK (((length(revoked_reason) >= 1) AND (length(revoked_reason) <= 500)))
 );
 
 create table reported_log (
@@ -392,19 +394,27 @@ CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
 
+CREATE INDEX signed_document_keys ON fluxgate.signed_document USING btree (issued_at) WHERE (kind = 'keys'::text);
+
 CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
 
 CREATE INDEX signed_document_project ON fluxgate.signed_document USING btree (project_id, kind, issued_at, id);
 
+CREATE INDEX signed_document_statement ON fluxgate.signed_document USING btree (period) WHERE (kind = 'statement'::text);
+
 CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
+
+CREATE INDEX transfer_moved ON fluxgate.transfer USING btree (at) WHERE (code <> ALL (ARRAY[10, 20]));
 
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
 
 CREATE INDEX usage_15m_bucket ON fluxgate.usage_15m USING btree (bucket);
 
 CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_id);
+
+CREATE INDEX usage_series_wallet ON fluxgate.usage_series USING btree (wallet_id);
 
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
 
