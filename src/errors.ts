@@ -139,6 +139,18 @@ const table = {
     message:
       'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
   },
+  key_not_rotatable: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This key was rotated already, was revoked or has expired.',
+  },
+  too_many_keys: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has 1,000 keys that work: revoke some.',
+  },
   exceeds_charge: {
     status: 409,
     type: 'invalid_request_error',

@@ -1,6 +1,8 @@
 import { canonicalJson, parseCanonicalJson } from '#lib/canonical-json.ts'
 import { parseStrictJson } from '#lib/strict-json.ts'
 import { type BatchProof, parseBatchProof } from './batch.ts'
+import { CERTIFICATE_VERSION, type Certificate, parseCertificate } from './certificate.ts'
+import { checkCertificate } from './check-certificate.ts'
 import { type Field, isRecord, wrongField } from './fields.ts'
 import {
   checkManifest,
@@ -26,7 +28,7 @@ import {
 export const DOCUMENT_CHARS_MAX = 262_144
 export const DOCUMENT_BUNDLE_CHARS_MAX = DOCUMENT_CHARS_MAX + 16_384
 
-export type SignedDocument = Statement | KeyManifest
+export type SignedDocument = Statement | KeyManifest | Certificate
 
 export type DocumentStepName = 'format' | 'path' | 'signature' | 'key' | 'content' | 'root'
 
@@ -46,19 +48,24 @@ export interface DocumentPolicy {
 }
 
 interface Kind {
-  fields: Readonly<Record<string, Field>>
+  /** Throws Error that names the field. */
+  parse(value: Record<string, unknown>): SignedDocument
   /** Whether the document agrees with itself. */
   check(document: SignedDocument): Promise<{ ok: boolean; detail: string }>
 }
 
-const kinds: Readonly<Record<string, Kind>> = {
+const kinds: Readonly<Record<SignedDocument['v'], Kind>> = {
   [STATEMENT_VERSION]: {
-    fields: statementFields,
+    parse: (value) => exactly(value, statementFields),
     check: async (document) => checkStatement(document as Statement),
   },
   [MANIFEST_VERSION]: {
-    fields: manifestFields,
+    parse: (value) => exactly(value, manifestFields),
     check: (document) => checkManifest(document as KeyManifest),
+  },
+  [CERTIFICATE_VERSION]: {
+    parse: parseCertificate,
+    check: async (document) => checkCertificate(document as Certificate),
   },
 }
 
@@ -83,7 +90,7 @@ export async function verifyDocumentBundle(
   ]
   if (document?.v === MANIFEST_VERSION) steps.push(await root(document, policy.rootKeyId))
   const ok = steps.every((step) => step.ok)
-  return document === undefined ? { ok, steps } : { ok, document_id: document.document_id, document, steps }
+  return document === undefined ? { ok, steps } : { ok, document_id: idOf(document), document, steps }
 }
 
 /** The same for the text of a bundle, read strictly. */
@@ -111,11 +118,19 @@ export function unreadableDocument(detail: string): DocumentVerification {
 export function parseDocument(text: string): SignedDocument {
   const value = parseCanonicalJson(text, DOCUMENT_CHARS_MAX)
   if (!isRecord(value)) throw new Error('the document is not an object')
-  const kind = typeof value.v === 'string' && Object.hasOwn(kinds, value.v) ? kinds[value.v] : undefined
-  if (kind === undefined) throw new Error('v is no version that this verifier knows')
-  const problem = wrongField(value, kind.fields)
+  if (typeof value.v !== 'string' || !Object.hasOwn(kinds, value.v))
+    throw new Error('v is no version that this verifier knows')
+  return kinds[value.v as SignedDocument['v']].parse(value)
+}
+
+function exactly(value: Record<string, unknown>, fields: Readonly<Record<string, Field>>): SignedDocument {
+  const problem = wrongField(value, fields)
   if (problem !== undefined) throw new Error(problem.message)
   return value as unknown as SignedDocument
+}
+
+function idOf(document: SignedDocument): string {
+  return document.v === CERTIFICATE_VERSION ? document.certificate_id : document.document_id
 }
 
 interface ReadBundle {
@@ -149,7 +164,7 @@ function readBundle(bundle: unknown): ReadBundle {
   }
   if (read.document === undefined || read.batch === undefined)
     return { ...read, format: failed('format', problems.join('; ')) }
-  return { ...read, format: passed('format', `${read.document.v} ${read.document.document_id}`) }
+  return { ...read, format: passed('format', `${read.document.v} ${idOf(read.document)}`) }
 }
 
 /** A copy that cannot change while it is checked, made of nothing but plain JSON values. */
@@ -163,9 +178,7 @@ function snapshot(bundle: unknown): { batch: unknown; document: unknown } {
 async function content(document: SignedDocument | undefined): Promise<VerifyStep<'content'>> {
   if (document === undefined) return notReached('content', 'the document is not readable')
   try {
-    const verdict = await kinds[document.v]?.check(document)
-    if (verdict === undefined) return failed('content', 'nobody knows what this kind has to hold')
-    return { name: 'content', reached: true, ...verdict }
+    return { name: 'content', reached: true, ...(await kinds[document.v].check(document)) }
   } catch (error) {
     return failed('content', messageOf(error))
   }

@@ -51,19 +51,38 @@ create table api_key (
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  scopes text[] default '{inference,ingest,read}'::text[] not null,
+  last_used_at timestamp with time zone,
+  rotated_to text,
+  legacy boolean default false not null,
   constraint api_key_hash_key UNIQUE (hash),
+  constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
+  constraint api_key_check CHECK ((rotated_to <> id)),
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
-  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
+);
+
+create table certificate (
+  document_id text not null,
+  project_id text not null,
+  entries integer not null,
+  request_hash bytea,
+  constraint certificate_pkey PRIMARY KEY (document_id),
+  constraint certificate_entries_check CHECK (((entries >= 1) AND (entries <= 10000))),
+  constraint certificate_request_hash_check CHECK ((length(request_hash) = 32))
 );
 
 create table certified_log (
   log_id uuid not null,
   document_id text not null,
   pos integer not null,
+  leaf bytea not null,
   constraint certified_log_document_id_pos_key UNIQUE (document_id, pos),
   constraint certified_log_pkey PRIMARY KEY (log_id),
+  constraint certified_log_leaf_check CHECK ((length(leaf) = 32)),
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
@@ -97,6 +116,14 @@ create table hold (
   constraint hold_amount_check CHECK (((amount >= 0) AND (amount <= '1000000000000'::bigint))),
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
+
+create table key_change (
+  revision bigint generated always as identity not null,
+  hash bytea not null,
+  changed_at timestamp with time zone default clock_timestamp() not null,
+  constraint key_change_pkey PRIMARY KEY (revision),
+  constraint key_change_hash_check CHECK ((length(hash) = 32))
+);
 
 create table legacy_receipt (
   receipt_id text not null,
@@ -384,9 +411,13 @@ CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, cr
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
 
+CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
+
+CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
 CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
 
@@ -423,6 +454,12 @@ alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id
 alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
+alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
+
+alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
@@ -609,6 +646,33 @@ begin
   select case when op.n is null then -1 when g.n is not null then g.got
               when op.number = op.extension then op.extended else 0 end
   from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n order by o.n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  foreach v_hash in array case when tg_op = 'INSERT' then array[new.hash]
+                               when tg_op = 'DELETE' or old.hash = new.hash then array[old.hash]
+                               else array[old.hash, new.hash] end loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changes_in_turn()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  return null;
 end $function$
 ;
 
@@ -944,6 +1008,14 @@ CREATE TRIGGER guard BEFORE UPDATE ON account FOR EACH ROW EXECUTE FUNCTION acco
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -25,6 +25,7 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
@@ -149,10 +150,15 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   llmringSurface(app, deps)
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)
-    scope.addHook('onRequest', requireClient(deps.keyring))
+    scope.addHook('onRequest', requireClient(deps.keyring, 'read'))
     receiptRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
+  })
+  addSurface(app, 'account', (scope) => {
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requireClient(deps.keyring))
+    projectKeyRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {
     scope.addHook('onRequest', requireAdmin(deps.adminKey))

@@ -14,6 +14,7 @@ import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
+import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
@@ -118,7 +119,8 @@ export async function createTestApi() {
           actor: 'test',
           idempotencyKey: 'open',
         })
-      return { keyId: key.id, projectId: project.id, walletId: project.walletId, account: project.account, secret }
+      const { id: projectId, walletId, account } = project
+      return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes), secret }
     },
 
     /** Fails unless the calls so far have met every documented status of these routes, as in `GET /v1/wallet`. */
