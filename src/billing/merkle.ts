@@ -62,6 +62,18 @@ export function inclusionPath(leaves: readonly Uint8Array[], index: number): Buf
   return path
 }
 
+/** The same paths for several leaves of one tree, which is hashed once. */
+export function inclusionPaths(leaves: readonly Uint8Array[], indexes: readonly number[]): Buffer[][] {
+  const levels = [checked(leaves)]
+  for (let level = levels[0]; level !== undefined && level.length > 1; level = levels.at(-1))
+    levels.push(parents(level))
+  return indexes.map((index) => {
+    if (!Number.isInteger(index) || index < 0 || index >= leaves.length)
+      throw new RangeError('there is no leaf at this index')
+    return levels.flatMap((level, height) => level[(index >> height) ^ 1] ?? [])
+  })
+}
+
 /**
  * Pairs the nodes of one level; the last one of an odd level moves up unchanged. That gives the tree which the RFC
  * defines from the top, by splitting at the largest power of two.

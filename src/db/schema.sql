@@ -65,12 +65,24 @@ create table api_key (
   constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
 );
 
+create table certificate (
+  document_id text not null,
+  project_id text not null,
+  entries integer not null,
+  request_hash bytea,
+  constraint certificate_pkey PRIMARY KEY (document_id),
+  constraint certificate_entries_check CHECK (((entries >= 1) AND (entries <= 10000))),
+  constraint certificate_request_hash_check CHECK ((length(request_hash) = 32))
+);
+
 create table certified_log (
   log_id uuid not null,
   document_id text not null,
   pos integer not null,
+  leaf bytea not null,
   constraint certified_log_document_id_pos_key UNIQUE (document_id, pos),
   constraint certified_log_pkey PRIMARY KEY (log_id),
+  constraint certified_log_leaf_check CHECK ((length(leaf) = 32)),
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
@@ -399,9 +411,13 @@ CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, cr
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
 
+CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
+
+CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
 CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
 
@@ -440,6 +456,10 @@ alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wal
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
+alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
+
+alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
@@ -992,6 +1012,10 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXEC
 CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
 
 CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
