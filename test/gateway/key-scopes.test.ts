@@ -106,6 +106,7 @@ test('a key may come in any of three headers, or in several with the same value'
     { 'x-project-key': key },
     { 'x-api-key': key, 'x-project-key': key, authorization: `bearer ${key}` },
     { 'x-api-key': '', authorization: `Bearer ${key}` },
+    { 'x-api-key': key, authorization: `Basic ${btoa('a proxy:its password')}` },
   ]) {
     assert.equal((await gateway.chat(ASK, { key: null, headers })).status, 200)
     const wallet = await gateway.chat(undefined, { key: null, headers, method: 'GET', path: '/v1/wallet' })
@@ -119,7 +120,8 @@ test('different keys in one request are refused, even when each is good', async 
     { authorization: `Bearer ${one}`, 'x-api-key': other },
     { authorization: `Bearer ${one}`, 'x-project-key': other },
     { 'x-api-key': one, 'x-project-key': other },
-    { authorization: `Basic ${btoa('a:b')}`, 'x-api-key': one },
+    { authorization: 'Bearer', 'x-api-key': one },
+    { authorization: `Basic ${btoa('a:b')}` },
   ])
     for (const [method, path] of [
       ['POST', '/v1/chat/completions'],
