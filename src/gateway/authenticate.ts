@@ -26,8 +26,9 @@ export async function authenticateSecret(gateway: Gateway, secret: string): Prom
 export function presentedKey(headers: IncomingMessage['headers']): string | undefined {
   const { authorization } = headers
   let key: string | undefined
-  if (authorization !== undefined) {
-    key = /^bearer +(\S+)\s*$/i.exec(authorization)?.[1]
+  // Another scheme is somebody else's business, such as a proxy's.
+  if (authorization !== undefined && /^\s*bearer\b/i.test(authorization)) {
+    key = /^\s*bearer +(\S+)\s*$/i.exec(authorization)?.[1]
     if (key === undefined) return undefined
   }
   for (const name of ['x-api-key', 'x-project-key']) {
