@@ -162,12 +162,6 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'The keys have changed since this list of keys was drafted.',
-  aliases_are_local: {
-    status: 410,
-    type: 'invalid_request_error',
-    retry: false,
-    message:
-      'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
   },
   exceeds_charge: {
     status: 409,
