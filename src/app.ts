@@ -21,6 +21,7 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openLog } from './compose/open-log.ts'
 import { openRouter } from './compose/open-router.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
@@ -42,6 +43,7 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  const receiptLog = await openLog(parts, db)
   const books = await openLedger(parts, db)
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
@@ -70,10 +72,15 @@ export async function createApp(config: Config, installation: Installation, log:
     wallets: createWallets({ db }),
     ...router.editors,
     receiptLog: createReceiptLog({ db }),
+    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     audit,
     readiness: async () =>
-      stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
+      stopping
+        ? { ok: false, checks: { gateway: 'stopping' } }
+        : receiptLog.halted() !== undefined
+          ? { ok: false, checks: { receipt_log: 'halted' } }
+          : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
     fluxNanousd: BigInt(config.FLUX_NANOUSD),

@@ -5,6 +5,7 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { type DataLock, lockDataDir } from '#adapters/data-lock.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#adapters/embedded-postgres.ts'
+import { loadOrCreateKey, parseKey } from '#adapters/key-file.ts'
 import { createReceiptSigner, loadOrCreateSeed, parseSeed, type ReceiptSigner } from '#adapters/receipt-signer.ts'
 import type { EnvelopeKeys } from '#lib/envelope.ts'
 import { randomText } from '#lib/ids.ts'
@@ -16,6 +17,8 @@ import { openEnvelopeKeys } from './envelope-keys.ts'
 export interface Installation {
   connection: pg.ClientConfig
   signer: ReceiptSigner
+  /** Signs the receipt log: another key, so that neither can stand in for the other. */
+  logSigner: ReceiptSigner
   adminKey: Secret
   /** What provider keys are sealed with. */
   envelopeKeys: EnvelopeKeys
@@ -45,6 +48,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       config.RECEIPT_SIGNING_KEY === undefined
         ? await loadOrCreateSeed(join(dir, 'receipt-signing-key'))
         : parseSeed(config.RECEIPT_SIGNING_KEY.reveal())
+    const logSigner = await openLogSigner(config)
     const admin =
       config.FLUXGATE_ADMIN_KEY === undefined
         ? await loadOrCreate(join(dir, 'admin-key'), `fg_admin_${randomText(40)}`)
@@ -61,6 +65,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
     return {
       connection: postgres?.connection ?? { connectionString: config.DATABASE_URL },
       signer: createReceiptSigner(seed),
+      logSigner,
       adminKey: new Secret(admin.text),
       adminKeyIsNew: admin.isNew,
       envelopeKeys,
@@ -76,6 +81,17 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
     await lock.release()
     throw error
   }
+}
+
+/** The key of the receipt log, made in DATA_DIR when none is set. */
+export async function openLogSigner(config: Config): Promise<ReceiptSigner> {
+  const given = config.LOG_SIGNING_KEY?.reveal()
+  const what = 'log signing key'
+  if (given === undefined && !config.embedded)
+    throw new Error('With DATABASE_URL set, LOG_SIGNING_KEY must be set too.')
+  return createReceiptSigner(
+    given === undefined ? await loadOrCreateKey(join(config.DATA_DIR, 'log-signing-key'), what) : parseKey(given, what),
+  )
 }
 
 /** `A`, `A and B`, `A, B and C`. */

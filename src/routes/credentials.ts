@@ -20,10 +20,15 @@ const CLIENT_KEY = 'clientKey'
 /** A hook that lets only a project's key pass; handlers then find it with clientKey(). */
 export function requireClient(keyring: Keyring) {
   return async (request: FastifyRequest): Promise<void> => {
-    const secret = presentedKey(request.headers)
-    if (secret === undefined) throw new AppError('invalid_api_key')
-    request.setDecorator(CLIENT_KEY, keyring.peek(secret) ?? (await keyring.authenticate(secret)))
+    request.setDecorator(CLIENT_KEY, await authenticateClient(keyring, request))
   }
+}
+
+/** The key that a request presents, for routes that not everybody needs one for. Throws AppError. */
+export async function authenticateClient(keyring: Keyring, request: FastifyRequest): Promise<AuthenticatedKey> {
+  const secret = presentedKey(request.headers)
+  if (secret === undefined) throw new AppError('invalid_api_key')
+  return keyring.peek(secret) ?? (await keyring.authenticate(secret))
 }
 
 /** The decorator that requireClient sets, to be declared where that hook is used. */

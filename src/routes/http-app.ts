@@ -8,6 +8,7 @@ import type { AuditReport } from '#domain/audit.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
+import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
@@ -25,11 +26,14 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
+import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { homeRoutes } from '#routes/public/home.ts'
+import { logRoutes } from '#routes/public/log.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
@@ -67,6 +71,7 @@ export interface HttpAppDeps {
   routerSlices: SliceEditor
   settings: SettingsEditor
   receiptLog: ReceiptLog
+  logProofs: LogProofs
   receiptKeys: () => Promise<ReceiptKeys>
   audit: () => Promise<AuditReport>
   readiness: () => Promise<Readiness>
@@ -136,12 +141,15 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     homeRoutes(scope)
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
+    logRoutes(scope, deps)
+    documentProofRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)
     scope.addHook('onRequest', requireClient(deps.keyring))
     receiptRoutes(scope, deps)
+    receiptProofRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
   })
