@@ -1,6 +1,8 @@
 import { runCli } from '#cli/run-cli.ts'
 import { type Config, parseConfig } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
+import { openLogSigner } from './installation.ts'
+import { lockFile, openKeyFile } from './key-files.ts'
 import { openDatabase } from './open-database.ts'
 import { readPriceBook } from './read-price-book.ts'
 import { seedKeys } from './seed-keys.ts'
@@ -25,6 +27,7 @@ async function main(words: string[]): Promise<number> {
       providerKeys: seedKeys(config),
       priceBook: () => readPriceBook(config),
       fluxNanousd: BigInt(config.FLUX_NANOUSD),
+      logTools: { dir: config.LOG_DIR, signer: () => openLogSigner(config), openKeyFile, lockFile },
       defaultKeysUrl: `http://${config.HOST}:${config.PORT}/receipts/public-keys.json`,
     },
     words,

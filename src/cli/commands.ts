@@ -30,5 +30,9 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'settings get': () => import('./settings-get.ts'),
   'settings set': () => import('./settings-set.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
+  'log status': () => import('./log-status.ts'),
+  'log monitor': () => import('./log-monitor.ts'),
+  'log restart': () => import('./log-restart.ts'),
+  witness: () => import('./witness.ts'),
   simulator: () => import('./simulator.ts'),
 }
