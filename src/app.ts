@@ -23,6 +23,7 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openLog } from './compose/open-log.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
@@ -46,6 +47,7 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  const receiptLog = await openLog(parts, db)
   await publishKeys(parts, db)
   const books = await openLedger(parts, db)
   openStatements(parts, db)
@@ -76,13 +78,18 @@ export async function createApp(config: Config, installation: Installation, log:
     wallets: createWallets({ db }),
     ...router.editors,
     receiptLog: createReceiptLog({ db }),
+    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
     audit,
     readiness: async () =>
-      stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
+      stopping
+        ? { ok: false, checks: { gateway: 'stopping' } }
+        : receiptLog.halted() !== undefined
+          ? { ok: false, checks: { receipt_log: 'halted' } }
+          : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
     corsOrigins: config.CORS_ORIGINS ?? [],

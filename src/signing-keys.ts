@@ -32,6 +32,17 @@ export async function openRootSigner(config: Config): Promise<ReceiptSigner | un
   return createRootSigner(await loadOrCreateSeed(path, 'receipt root key'))
 }
 
+/** The key that signs checkpoints of the receipt log: of the environment, else a file in DATA_DIR that is made when it is missing. */
+export async function openLogSigner(config: Config): Promise<ReceiptSigner> {
+  if (config.LOG_SIGNING_KEY === undefined && !config.embedded)
+    throw new Error('With DATABASE_URL set, LOG_SIGNING_KEY must be set too.')
+  const seed =
+    config.LOG_SIGNING_KEY === undefined
+      ? await loadOrCreateSeed(join(config.DATA_DIR, 'log-signing-key'), 'log signing key')
+      : parseSeed(config.LOG_SIGNING_KEY.reveal(), 'log signing key')
+  return createReceiptSigner(seed)
+}
+
 /** The private keys as the command line reaches them. */
 export function receiptKeyFiles(config: Config): ReceiptKeyFiles {
   return {

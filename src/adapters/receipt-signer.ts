@@ -35,7 +35,7 @@ function createSigner(seed: Buffer, prefix: string) {
 }
 
 /** What a seed is called where it cannot be used. */
-export type SeedName = 'receipt signing key' | 'receipt root key'
+export type SeedName = 'receipt signing key' | 'receipt root key' | 'log signing key'
 
 /** Reads a seed as it stands in the environment or in a file: the Base64 of 32 bytes. Throws without repeating it. */
 export function parseSeed(text: string, name: SeedName = SEED): Buffer {

@@ -7,6 +7,7 @@ import type { AuditReport } from '#domain/audit.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
+import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
@@ -26,6 +27,7 @@ import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
+import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { statementRoutes } from '#routes/client/statements.ts'
@@ -33,7 +35,9 @@ import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
+import { logRoutes } from '#routes/public/log.ts'
 import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { AppError, errorBody } from '#src/errors.ts'
@@ -73,6 +77,7 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   settings: SettingsEditor
   receiptLog: ReceiptLog
   statementLog: StatementLog
+  logProofs: LogProofs
   audit: () => Promise<AuditReport>
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
@@ -148,6 +153,8 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
     receiptKeyFormRoutes(scope, deps)
+    logRoutes(scope, deps)
+    documentProofRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)
@@ -155,6 +162,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     scope.decorateRequest(clientKeyDecorator)
     scope.addHook('onRequest', requireClient(deps.keyring, 'read'))
     receiptRoutes(scope, deps)
+    receiptProofRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
     statementRoutes(scope, deps)
