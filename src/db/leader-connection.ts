@@ -71,5 +71,3 @@ export function createLeaderConnection(
     },
   }
 }
-
-export type LeaderConnection = ReturnType<typeof createLeaderConnection>

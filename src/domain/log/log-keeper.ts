@@ -101,5 +101,3 @@ export function createLogKeeper(options: LogKeeperOptions) {
     },
   }
 }
-
-export type LogKeeper = ReturnType<typeof createLogKeeper>

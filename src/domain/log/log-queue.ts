@@ -1,10 +1,10 @@
 import type { Db } from '#db/pool.ts'
 
 /** Counted no further: a queue of this length is told as this. */
-export const QUEUE_COUNTED_MAX = 10_000
+const QUEUE_COUNTED_MAX = 10_000
 
 export interface LogQueue {
-  /** Batches that wait, at most QUEUE_COUNTED_MAX. */
+  /** Batches that wait, at most 10,000. */
   depth: number
   /** How long the first of them has waited; 0 when none does. */
   ageMs: number

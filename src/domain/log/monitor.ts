@@ -25,8 +25,9 @@ export class LogUnreachableError extends Error {
 }
 
 /**
- * `fork`: two signed checkpoints that no one log can have, which prove to anybody that it showed two histories. `signature`: what is served
- * is not signed as it has to be. `tiles`: what is below a signed checkpoint does not lead to it. `stale`: an older checkpoint of the same
+ * `fork`: two signed checkpoints of which one does not continue the other. Of one size they prove by themselves that the log showed two
+ * histories; of two sizes only a consistency proof could clear it, which its tiles do not give. `signature`: what is served is not signed as
+ * it has to be. `tiles`: what is below a signed checkpoint does not lead to it. `stale`: an older checkpoint of the same
  * history, as from a server that lags.
  */
 export type MonitorFinding =
@@ -104,7 +105,7 @@ async function comparePast(source: LogSource, now: Head & { text: string }, befo
   })
   return isPast
     ? undefined
-    : `it was seen with ${before.size} leaves and now has ${now.size}, which are no beginning of those`
+    : `it was seen with ${before.size} leaves and now has ${now.size}, and does not show that those are their beginning`
 }
 
 async function compareFuture(source: LogSource, now: Head, before: Head): Promise<string | undefined> {

@@ -54,5 +54,3 @@ export function createTileProofs(read: TileReader, size: number) {
     consistency: (oldSize: number): Promise<Buffer[]> => Promise.all(consistencyRanges(oldSize, size).map(range)),
   }
 }
-
-export type TileProofs = ReturnType<typeof createTileProofs>

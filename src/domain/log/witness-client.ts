@@ -24,7 +24,7 @@ export async function readWitness({ vkey, url }: { vkey: string; url: string }):
 }
 
 /** Sends a body and hands over the answer, whatever its status. Throws when there is none in time. */
-export type WitnessPost = (url: string, body: string) => Promise<{ status: number; type: string; text: string }>
+type WitnessPost = (url: string, body: string) => Promise<{ status: number; type: string; text: string }>
 
 export interface WitnessClientOptions {
   db: Db
@@ -97,8 +97,9 @@ export function createWitnessClient(options: WitnessClientOptions) {
       const witnessed = answer.status === 409 && answer.type.startsWith(SIZE_TYPE) ? answer.text.trimEnd() : ''
       if (!isDecimal(witnessed)) throw new WitnessError(`it answers ${answer.status}: ${answer.text.slice(0, 200)}`)
       oldSize = Number(witnessed)
-      known.set(id, oldSize)
       if (oldSize > size) {
+        // Asked again at the next round, and told again: nothing else is as bad.
+        known.delete(id)
         options.onAhead(witness.key.name, { witnessed: oldSize, size })
         return
       }
@@ -113,8 +114,6 @@ export function createWitnessClient(options: WitnessClientOptions) {
     },
   }
 }
-
-export type WitnessClient = ReturnType<typeof createWitnessClient>
 
 function idOf({ name, keyId }: VerifierKey): string {
   return `${name}+${keyId}`

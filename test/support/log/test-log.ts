@@ -12,10 +12,10 @@ import { assert } from '#lib/assert.ts'
 import type { TestDatabase } from '#test/support/database.ts'
 import { until } from '#test/support/until.ts'
 
-export const ORIGIN = 'log.test/1'
-export const LOG_SEED = Buffer.alloc(32, 11)
+const ORIGIN = 'log.test/1'
+const LOG_SEED = Buffer.alloc(32, 11)
 export const logSigner = await createLogSigner(ORIGIN, createReceiptSigner(LOG_SEED))
-export const policy = { log: logSigner.key, witnesses: [], quorum: 0 }
+const policy = { log: logSigner.key, witnesses: [], quorum: 0 }
 
 /** Puts signed batches into the books as far as the log looks at them; their leaves mean nothing. */
 export async function addBatches(db: Db, count: number): Promise<void> {
