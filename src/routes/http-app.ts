@@ -30,6 +30,7 @@ import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
+import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
@@ -122,6 +123,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     })
   })
   app.addHook('onRequest', allowOrigins(deps.corsOrigins, isLlmringPath))
+  app.addHook('onRequest', allowOrigins(['*'], isRegistryPath))
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {

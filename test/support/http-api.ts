@@ -12,6 +12,8 @@ import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { createRegistry, type ModelRegistry } from '#domain/registry/registry.ts'
+import { createRegistryVersions } from '#domain/registry/registry-versions.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
 import { scopeSet } from '#domain/scopes.ts'
@@ -22,6 +24,7 @@ import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
+import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
@@ -58,14 +61,14 @@ export async function createTestApi() {
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const sink = createLogSink()
-  const { app, keyring, deps } = buildApp(database.db, slot, sink.log)
+  const { app, keyring, deps } = buildApp(database.db, slot, sink.log, await openTestRegistry(database.db))
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, slot, sink.log)
+  const away = buildApp(nowhere, slot, sink.log, await openTestRegistry(database.db, nowhere))
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -142,7 +145,20 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
-function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
+/** The registry of the bundled files; what it was is looked up in `archive`. */
+async function openTestRegistry(db: Db, archive = db): Promise<ModelRegistry> {
+  const versions = { ...createRegistryVersions({ db }), find: createRegistryVersions({ db: archive }).find }
+  const registry = createRegistry({ versions, book: priceBook, traits: await readModelTraits() })
+  await registry.publish(new Map())
+  return registry
+}
+
+function buildApp(
+  db: Db,
+  slot: { current(): { slot: number; epoch: bigint } },
+  log: HttpAppDeps['log'],
+  registry: ModelRegistry,
+) {
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -153,6 +169,7 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    registry,
     grants: createGrants({ db, slot }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
