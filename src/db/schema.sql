@@ -143,9 +143,11 @@ create table project (
   name text not null,
   wallet_id bigint not null,
   created_at timestamp with time zone default now() not null,
+  description text,
   constraint project_name_key UNIQUE (name),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );

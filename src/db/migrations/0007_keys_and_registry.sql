@@ -2,6 +2,10 @@
 -- when a notification is lost. Every content that the public registry of models ever had. The previous release keeps
 -- working: its keys get the default scopes.
 
+alter table project add column description text check (length(description) between 1 and 500); -- for people
+comment on table project is 'A usage context: production, a client, a team, an application. Owns keys, charges one wallet, holds no aliases.';
+comment on table api_key is 'What clients of a project present, as SHA-256. History belongs to the project.';
+
 alter table api_key
   add column scopes       text[]      not null default '{inference,ingest,read}'
     check (scopes <@ array['inference', 'ingest', 'read', 'admin'] and cardinality(scopes) between 1 and 4 and array_position(scopes, null) is null),
