@@ -24,11 +24,13 @@ import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
+import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
+import { readModelTraits } from './read-model-traits.ts'
 import { readPriceBook } from './read-price-book.ts'
 
 const VERSION = '0.1.0'
@@ -55,6 +57,7 @@ export async function createApp(config: Config, installation: Installation, log:
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
   const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
@@ -92,6 +95,7 @@ export async function createApp(config: Config, installation: Installation, log:
           : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
+    registry: modelRegistry,
     corsOrigins: config.CORS_ORIGINS ?? [],
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
     log,

@@ -215,9 +215,11 @@ create table project (
   name text not null,
   wallet_id bigint not null,
   created_at timestamp with time zone default now() not null,
+  description text,
   constraint project_name_key UNIQUE (name),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
@@ -246,6 +248,35 @@ create table receipt_key (
   constraint receipt_key_key_id_check CHECK ((key_id ~ '^rk_[0-9a-f]{16}$'::text)),
   constraint receipt_key_public_key_check CHECK ((length(public_key) = 32)),
   constraint receipt_key_revoked_reason_check CHECK (((length(revoked_reason) >= 1) AND (length(revoked_reason) <= 500)))
+);
+
+create table registry_published (
+  source text not null,
+  provider text not null,
+  asked_at timestamp with time zone not null,
+  answered_at timestamp with time zone,
+  etag text,
+  content text,
+  constraint registry_published_pkey PRIMARY KEY (source, provider),
+  constraint registry_published_content_check CHECK ((octet_length(content) <= 4194304)),
+  constraint registry_published_etag_check CHECK ((length(etag) <= 200)),
+  constraint registry_published_provider_check CHECK ((provider ~ '^[a-z0-9][a-z0-9-]{0,99}$'::text)),
+  constraint registry_published_source_check CHECK (((length(source) >= 1) AND (length(source) <= 2000)))
+);
+
+create table registry_version (
+  name text not null,
+  version integer not null,
+  digest bytea not null,
+  content text not null,
+  updated_at timestamp with time zone not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint registry_version_name_digest_key UNIQUE (name, digest),
+  constraint registry_version_pkey PRIMARY KEY (name, version),
+  constraint registry_version_content_check CHECK ((octet_length(content) <= 16777216)),
+  constraint registry_version_digest_check CHECK ((length(digest) = 32)),
+  constraint registry_version_name_check CHECK (((name = '*'::text) OR (name ~ '^[a-z0-9][a-z0-9-]{0,99}$'::text))),
+  constraint registry_version_version_check CHECK ((version > 0))
 );
 
 create table reported_log (
@@ -1148,6 +1179,10 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW
 CREATE TRIGGER enqueue AFTER INSERT ON receipt_batch FOR EACH ROW EXECUTE FUNCTION enqueue_batch();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON registry_version FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON registry_version FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON reported_log FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -6,10 +6,12 @@ import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
 import { NAME_CHARS_MAX, requirePlainText } from './plain-text.ts'
 
-/** A usage context: it owns keys and charges one wallet. */
+/** A usage context (production, a client, a team, an application): it owns keys and charges one wallet. It holds no aliases. */
 export interface Project {
   id: string
   name: string
+  /** For people. */
+  description: string | null
   /** What receipts call its wallet. */
   account: string
   walletId: bigint
@@ -17,10 +19,11 @@ export interface Project {
 }
 
 export const PROJECTS_PAGE_MAX = 100
+const DESCRIPTION_CHARS_MAX = 500
 
 const UNIQUE_VIOLATION = '23505'
 
-const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
+const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
 export function createProjects(deps: { db: Db }) {
@@ -36,7 +39,8 @@ export function createProjects(deps: { db: Db }) {
 
   return {
     /** Opens a project with an empty wallet of its own. Throws AppError: name_taken, body_invalid. */
-    create: (input: { name: string }): Promise<Project> => insertProject(db, input.name),
+    create: (input: { name: string; description?: string }): Promise<Project> =>
+      insertProject(db, input.name, input.description),
 
     /** The project of this name, opened at the first call; safe when many processes start at once. */
     async ensure(name: string): Promise<Project> {
@@ -69,6 +73,27 @@ export function createProjects(deps: { db: Db }) {
       return project
     },
 
+    /**
+     * Renames or describes a project; null takes the description away. Its id, which receipts name, and its history stay.
+     * Throws AppError: not_found, name_taken, body_invalid.
+     */
+    async update(id: string, change: { name?: string; description?: string | null }): Promise<Project> {
+      const { name, description } = change
+      if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
+      if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
+      const { rows } = await orNameTaken(
+        db.query<Project>(
+          `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end
+                      where id = $1 returning *)
+           select ${columns} from p join wallet w on w.id = p.wallet_id`,
+          [id, name ?? null, description !== undefined, description ?? null],
+        ),
+      )
+      const [project] = rows
+      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
+      return project
+    },
+
     /** By id or, failing that, by name, as people type it. Throws AppError not_found. */
     async resolve(idOrName: string): Promise<Project> {
       const project = await find(idOrName)
@@ -80,18 +105,25 @@ export function createProjects(deps: { db: Db }) {
 
 export type Projects = ReturnType<typeof createProjects>
 
-async function insertProject(db: Db | Tx, name: string): Promise<Project> {
+async function insertProject(db: Db | Tx, name: string, description?: string): Promise<Project> {
   requirePlainText(name, 'name', NAME_CHARS_MAX)
-  try {
-    const { rows } = await db.query<Project>(
+  if (description !== undefined) requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
+  const { rows } = await orNameTaken(
+    db.query<Project>(
       `with w as (insert into wallet (account) values ($1) returning id, account),
-            p as (insert into project (id, name, wallet_id) select $2, $3, w.id from w returning *)
+            p as (insert into project (id, name, description, wallet_id) select $2, $3, $4, w.id from w returning *)
        select ${columns} from p join w on w.id = p.wallet_id`,
-      [`acc_${randomBytes(16).toString('hex')}`, `prj_${randomText(20)}`, name],
-    )
-    const [project] = rows
-    assert(project !== undefined, 'an insert returns its row')
-    return project
+      [`acc_${randomBytes(16).toString('hex')}`, `prj_${randomText(20)}`, name, description ?? null],
+    ),
+  )
+  const [project] = rows
+  assert(project !== undefined, 'an insert returns its row')
+  return project
+}
+
+async function orNameTaken<T>(writing: Promise<T>): Promise<T> {
+  try {
+    return await writing
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
     throw new AppError('name_taken', { message: 'A project of this name exists already.', param: 'name', cause: error })

@@ -12,6 +12,7 @@ export function projectView(project: Project) {
     object: 'project' as const,
     id: project.id,
     name: project.name,
+    description: project.description,
     account: project.account,
     created_at: project.createdAt.toISOString(),
   }

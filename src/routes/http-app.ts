@@ -33,6 +33,7 @@ import { requestRoutes } from '#routes/client/requests.ts'
 import { statementRoutes } from '#routes/client/statements.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
+import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
@@ -129,6 +130,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     })
   })
   app.addHook('onRequest', allowOrigins(deps.corsOrigins, isLlmringPath))
+  app.addHook('onRequest', allowOrigins(['*'], isRegistryPath))
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {

@@ -20,6 +20,7 @@ const Flux = Type.String({ pattern: '^(0|[1-9][0-9]*)(\\.[0-9]+)?$', description
 export const Time = Type.String({ format: 'date-time' })
 const TimeOrNull = Type.Union([Time, Type.Null()])
 
+export const Description = Type.String({ minLength: 1, maxLength: 500, description: 'For people.' })
 export const Name = Type.String({ minLength: 1, maxLength: 100 })
 export const Reason = Type.String({ minLength: 1, maxLength: 500, description: 'Why: kept in the books.' })
 
@@ -60,6 +61,7 @@ const projectMembers = {
   object: Type.Literal('project'),
   id: Type.String(),
   name: Type.String(),
+  description: Type.Union([Type.String(), Type.Null()]),
   account: Type.String({ description: 'What receipts call its wallet.' }),
   created_at: Time,
 }

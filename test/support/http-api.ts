@@ -17,6 +17,8 @@ import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { createRegistry, type ModelRegistry } from '#domain/registry/registry.ts'
+import { createRegistryVersions } from '#domain/registry/registry-versions.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
 import { scopeSet } from '#domain/scopes.ts'
@@ -28,6 +30,7 @@ import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
+import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
@@ -68,14 +71,24 @@ export async function createTestApi() {
   const logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
   const log = await openTestLog(database, logDir)
   const proofsOn = (db: Db) => createLogProofs({ db, ...log, vkey: logSigner.vkey })
-  const { app, keyring, deps } = buildApp(database.db, { slot, log: sink.log, logProofs: proofsOn(database.db) })
+  const { app, keyring, deps } = buildApp(database.db, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(database.db),
+    registry: await openTestRegistry(database.db),
+  })
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, { slot, log: sink.log, logProofs: proofsOn(nowhere) })
+  const away = buildApp(nowhere, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(nowhere),
+    registry: await openTestRegistry(database.db, nowhere),
+  })
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -156,14 +169,19 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
+/** The registry of the bundled files; what it was is looked up in `archive`. */
+async function openTestRegistry(db: Db, archive = db): Promise<ModelRegistry> {
+  const versions = { ...createRegistryVersions({ db }), find: createRegistryVersions({ db: archive }).find }
+  const registry = createRegistry({ versions, book: priceBook, traits: await readModelTraits() })
+  await registry.publish(new Map())
+  return registry
+}
+
 function buildApp(
   db: Db,
-  {
-    slot,
-    log,
-    logProofs,
-  }: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs'>,
+  parts: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs' | 'registry'>,
 ) {
+  const { slot, ...given } = parts
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -174,6 +192,7 @@ function buildApp(
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    ...given,
     grants: createGrants({ db, slot }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
@@ -181,7 +200,6 @@ function buildApp(
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
     receiptLog: createReceiptLog({ db }),
-    logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
@@ -197,7 +215,6 @@ function buildApp(
     fluxNanousd: 1_000_000n,
     version: '0.0.0-test',
     corsOrigins: ['https://app.example'],
-    log,
   }
   return { app: createHttpApp(deps), keyring, deps }
 }

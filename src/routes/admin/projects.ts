@@ -6,6 +6,7 @@ import type { HttpInstance } from '#routes/http-instance.ts'
 import {
   answers,
   Cursor,
+  Description,
   listOf,
   Name,
   PathId,
@@ -43,7 +44,9 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     {
       schema: {
         summary: 'Create a project with an empty wallet',
-        body: Type.Object({ name: Name }, { additionalProperties: false }),
+        description:
+          'A project is a usage context: production, a client, a team, an application. It owns keys and charges one wallet; it holds no aliases, which live in the lockfiles of its code.',
+        body: Type.Object({ name: Name, description: Type.Optional(Description) }, { additionalProperties: false }),
         response: answers({ 201: ProjectBody }, 400, 401, 409, 413, 415, 503),
       },
     },
@@ -64,5 +67,21 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
       const wallet = await wallets.ofProject(project.id)
       return { ...projectView(project), wallet: walletView(wallet, deps.fluxNanousd) }
     },
+  )
+
+  app.patch(
+    '/api/admin/projects/:id',
+    {
+      schema: {
+        summary: 'Rename or describe a project; its id and its history stay',
+        params: PathId,
+        body: Type.Object(
+          { name: Type.Optional(Name), description: Type.Optional(Type.Union([Description, Type.Null()])) },
+          { additionalProperties: false, minProperties: 1 },
+        ),
+        response: answers({ 200: ProjectBody }, 400, 401, 404, 409, 413, 415, 503),
+      },
+    },
+    async (request) => projectView(await projects.update(request.params.id, request.body)),
   )
 }

@@ -9,6 +9,7 @@ import { lenientValidator } from './lenient-validator.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
+import { type RegistryDeps, registryRoutes } from './registry.ts'
 import { renderDetail } from './render-detail.ts'
 
 declare module 'fastify' {
@@ -18,7 +19,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps {
+export interface LlmringDeps extends MetaDeps, RegistryDeps {
   keyring: Keyring
 }
 
@@ -54,6 +55,7 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
+    registryRoutes(scope, deps)
     done()
   })
 }
