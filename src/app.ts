@@ -10,6 +10,7 @@ import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
@@ -69,6 +70,7 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     audit,

@@ -17,6 +17,7 @@ import { createRouterEditor } from '#domain/router-editor.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
@@ -157,6 +158,7 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     router: createRouterEditor(editing),
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     audit: () => auditLedger(db),

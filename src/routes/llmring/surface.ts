@@ -5,6 +5,7 @@ import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
 import { lenientValidator } from './lenient-validator.ts'
+import { type LogDeps, logRoutes } from './log.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
@@ -17,7 +18,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps {
+export interface LlmringDeps extends MetaDeps, LogDeps {
   keyring: Keyring
 }
 
@@ -53,6 +54,7 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
+    logRoutes(scope, deps)
     done()
   })
 }
