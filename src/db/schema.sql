@@ -126,7 +126,7 @@ create table conversation_message (
   constraint conversation_message_input_tokens_check CHECK ((input_tokens >= 0)),
   constraint conversation_message_output_tokens_check CHECK ((output_tokens >= 0)),
   constraint conversation_message_position_check CHECK (("position" >= 1)),
-  constraint conversation_message_role_check CHECK ((role = ANY (ARRAY['system'::text, 'user'::text, 'assistant'::text, 'tool'::text])))
+  constraint conversation_message_role_check CHECK (((length(role) >= 1) AND (length(role) <= 32)))
 );
 
 create table gateway_slot (

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
@@ -159,6 +161,8 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
     usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     audit: () => auditLedger(db),
@@ -195,7 +199,7 @@ function describeAnswers(document: object) {
     paths,
     find(url: string): string | undefined {
       const [path = ''] = url.split('?')
-      return patterns.find(([, pattern]) => pattern.test(path))?.[0]
+      return Object.hasOwn(paths, path) ? path : patterns.find(([, pattern]) => pattern.test(path))?.[0]
     },
     statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),
     check(route: string, answer: Answer): void {

@@ -32,7 +32,7 @@ create table conversation_message (
   id              uuid        not null unique,
   wallet_id       bigint      not null references wallet,
   project_id      text        not null references project,
-  role            text        not null check (role in ('system', 'user', 'assistant', 'tool')),
+  role            text        not null check (length(role) between 1 and 32),
   content         text,       -- JSON, here and below; null where content is not kept
   tool_calls      text,
   tool_results    text,

@@ -6,12 +6,7 @@ import type { PriceBook, PriceBookEntry } from '#domain/price-book.ts'
 const COST_NANOS_MAX = 1_000_000_000_000_000n
 
 /** The names of llmring where it has some. */
-type CostStatus =
-  | 'priced'
-  | 'no_usage'
-  | 'model_not_in_registry'
-  | 'no_pricing_in_registry'
-  | 'cost_out_of_range'
+type CostStatus = 'priced' | 'no_usage' | 'model_not_in_registry' | 'no_pricing_in_registry' | 'cost_out_of_range'
 
 export interface ReportedCost {
   /** Null is not known, which is not nothing. */

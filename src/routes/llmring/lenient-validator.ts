@@ -48,6 +48,11 @@ interface SchemaNode {
   additionalProperties?: unknown
 }
 
+const booleans = new Map([
+  ...['true', 't', 'yes', 'y', 'on', '1'].map((word) => [word, true] as const),
+  ...['false', 'f', 'no', 'n', 'off', '0'].map((word) => [word, false] as const),
+])
+
 /** Copies what the schema names; what it leaves open stays as it is. The depth is that of the schema. */
 function readLenient(schema: SchemaNode, value: unknown): unknown {
   switch (schema.type) {
@@ -58,7 +63,7 @@ function readLenient(schema: SchemaNode, value: unknown): unknown {
         ? fromText(value, /^[+-]?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,4})?$/)
         : value
     case 'boolean':
-      return value === 'true' ? true : value === 'false' ? false : value
+      return typeof value === 'string' ? (booleans.get(value.trim().toLowerCase()) ?? value) : value
     case 'array': {
       const { items } = schema
       return Array.isArray(value) && items !== undefined ? value.map((item) => readLenient(items, item)) : value

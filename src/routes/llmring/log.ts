@@ -13,6 +13,7 @@ import { clientKey } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { createLenientReader } from './lenient-validator.ts'
+import { recordedMembers, recordedView } from './recorded-usage.ts'
 import { detailOf } from './render-detail.ts'
 import { llmringAnswers } from './schemas.ts'
 
@@ -58,16 +59,6 @@ const ReportBody = Type.Object({
   timestamp: time('The same as `occurred_at`.'),
   idempotency_key: Type.Optional(Type.String({ description: '1 to 255 visible ASCII characters.' })),
 })
-
-const recordedMembers = {
-  log_id: Type.String({ format: 'uuid' }),
-  cost: Type.Number({ minimum: 0, description: 'Dollars by the price book; 0 also where nobody knows.' }),
-  timestamp: Type.String({ format: 'date-time', description: 'When the call was made, UTC.' }),
-  cost_status: Type.String({ description: '`priced`, or why there is no cost: docs/usage.md.' }),
-  cost_nanousd: Type.Union([Type.String({ pattern: '^(0|[1-9]\\d*)$' }), Type.Null()], {
-    description: 'Nano-dollars; null where nobody knows.',
-  }),
-}
 
 const RecordedBody = Type.Object({
   ...recordedMembers,
@@ -180,16 +171,6 @@ function keyOf(own: string | undefined, header: string | undefined): string | un
       message: 'The header and the body name different idempotency keys.',
     })
   return key ?? header
-}
-
-function recordedView({ logId, costNanos, occurredAt, costStatus }: RecordedUsage) {
-  return {
-    log_id: logId,
-    cost: Number(costNanos ?? 0n) / 1e9,
-    timestamp: occurredAt,
-    cost_status: costStatus,
-    cost_nanousd: costNanos?.toString() ?? null,
-  }
 }
 
 function resultView(result: RecordedUsage | AppError) {

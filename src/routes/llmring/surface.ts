@@ -4,6 +4,7 @@ import { clientKeyDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
+import { type ConversationDeps, conversationRoutes } from './conversations.ts'
 import { lenientValidator } from './lenient-validator.ts'
 import { type LogDeps, logRoutes } from './log.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
@@ -18,7 +19,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps, LogDeps {
+export interface LlmringDeps extends MetaDeps, LogDeps, ConversationDeps {
   keyring: Keyring
 }
 
@@ -55,6 +56,7 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     metaRoutes(scope, deps)
     aliasRoutes(scope)
     logRoutes(scope, deps)
+    conversationRoutes(scope, deps)
     done()
   })
 }
