@@ -141,10 +141,12 @@ test('calls side by side that name the conversation of the last one are each cou
   const last = opened.at(-1).conversation_id
   const logs = opened.map(() => usageOf(last))
   const [half, rest] = [logs.slice(0, 3), logs.slice(3)]
-  await Promise.all([
-    ...rest.map((body) => api.call('POST /api/v1/log', { key: secret, body })),
+  const [batch, ...singles] = await Promise.all([
     api.call('POST /api/v1/logs:batch', { key: secret, body: { logs: half } }),
+    ...rest.map((body) => api.call('POST /api/v1/log', { key: secret, body })),
   ])
+  const found = [...batch.body.results, ...singles.map(({ body }) => body)].map(({ log_id }) => log_id)
+  assert.deepEqual(found.toSorted(), opened.map(({ log_id }) => log_id).toSorted(), 'each found one of its own')
   assert.deepEqual(await countOf(projectId), { logs: 8, calls: 8, tin: 8000, cost: '1920000' })
   assert((await auditLedger(api.database.db)).ok)
 })
