@@ -71,6 +71,9 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const { secret, ...shown } = key
   assert.deepEqual((await json('key', 'list', '--project', project.id)).data, [shown])
 
+  const keeps = await json('project', 'set', 'production', '--content-logging', 'full', '--retention-days', '7')
+  assert.deepEqual(keeps, { ...project, content_logging: 'full', content_retention_days: 7 })
+
   const grant = ['grant', '--project', 'production', '--usd', '5', '--reason', 'a start', '--key', 'start']
   const first = await json(...grant)
   assert.deepEqual([first.amount_nanousd, first.actor, first.replayed], ['5000000000', 'cli', false])
@@ -157,7 +160,7 @@ test('the first word of several commands lists them with --help', async () => {
   assert.equal(code, 0)
   assert.match(
     out,
-    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project rename +.*\n {2}project list +.*\n\n/,
+    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project rename +.*\n {2}project set +.*\n {2}project list +.*\n\n/,
   )
 })
 
@@ -165,11 +168,11 @@ for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
-  [['project'], 2, /there is no command 'project'; did you mean project create, project rename, project list\?/],
+  [['project'], 2, /there is no command 'project'; did you mean project create, project rename, project set, project list\?/],
   [
     ['project', 'delete'],
     2,
-    /there is no command 'project delete'; did you mean project create, project rename, project list\?/,
+    /there is no command 'project delete'; did you mean project create, project rename, project set, project list\?/,
   ],
   [['audit', '--help'], 2, /there is no command 'audit'/],
   [['audit'], 2, /there is no command 'audit'/],
@@ -184,6 +187,10 @@ for (const [words, code, says] of [
   ],
   [['project', 'create'], 2, /NAME is missing\n\nusage: fluxgate project create NAME/],
   [['project', 'create', 'a', 'b'], 2, /unexpected argument 'b'/],
+  [['project', 'set', 'p'], 2, /nothing to set/],
+  [['project', 'set', 'p', '--content-logging', 'all'], 2, /--content-logging must be one of none, metadata, full/],
+  [['project', 'set', 'p', '--retention-days', '0'], 2, /--retention-days must be an integer from 1 to 3650/],
+  [['project', 'set', 'p', '--content-logging', 'full'], 1, /No project has this id or name/],
   [['project', 'create', 'a', '--nmae', 'b'], 2, /Unknown option '--nmae'/],
   [['key', 'create', '--name', 'x'], 2, /--project is missing/],
   [['key', 'create', '--project', 'p', '--name', 'x', '--expires', 'tomorrow'], 2, /--expires must be a time/],

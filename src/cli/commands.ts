@@ -12,6 +12,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   migrate: () => import('./migrate.ts'),
   'project create': () => import('./project-create.ts'),
   'project rename': () => import('./project-rename.ts'),
+  'project set': () => import('./project-set.ts'),
   'project list': () => import('./project-list.ts'),
   'key create': () => import('./key-create.ts'),
   'key list': () => import('./key-list.ts'),

@@ -4,6 +4,7 @@ import type { Db, Tx } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
 import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import type { ContentLevel } from './conversations/content-level.ts'
 import { NAME_CHARS_MAX, requirePlainText } from './plain-text.ts'
 
 /** A usage context (production, a client, a team, an application): it owns keys and charges one wallet. It holds no aliases. */
@@ -15,15 +16,27 @@ export interface Project {
   /** What receipts call its wallet. */
   account: string
   walletId: bigint
+  /** What is kept of conversations that its clients report. */
+  contentLogging: ContentLevel
+  contentRetentionDays: number
   createdAt: Date
 }
 
+export interface ProjectChanges {
+  name?: string | undefined
+  description?: string | null | undefined
+  contentLogging?: ContentLevel | undefined
+  contentRetentionDays?: number | undefined
+}
+
 export const PROJECTS_PAGE_MAX = 100
+export const RETENTION_DAYS_MAX = 3_650
 const DESCRIPTION_CHARS_MAX = 500
 
 const UNIQUE_VIOLATION = '23505'
 
-const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
+const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.content_logging as "contentLogging",
+  p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
 export function createProjects(deps: { db: Db }) {
@@ -74,19 +87,28 @@ export function createProjects(deps: { db: Db }) {
     },
 
     /**
-     * Renames or describes a project; null takes the description away. Its id, which receipts name, and its history stay.
-     * Throws AppError: not_found, name_taken, body_invalid.
+     * Changes what is given. Null takes the description away. The id, which receipts name, and the history stay; what is kept of
+     * conversations changes for what comes. Throws AppError: not_found, name_taken, body_invalid.
      */
-    async update(id: string, change: { name?: string; description?: string | null }): Promise<Project> {
-      const { name, description } = change
+    async update(id: string, changes: ProjectChanges): Promise<Project> {
+      const { name, description, contentLogging, contentRetentionDays } = changes
       if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
       if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
       const { rows } = await orNameTaken(
         db.query<Project>(
-          `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end
+          `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
+                        content_logging = coalesce($5, content_logging),
+                        content_retention_days = coalesce($6, content_retention_days)
                       where id = $1 returning *)
            select ${columns} from p join wallet w on w.id = p.wallet_id`,
-          [id, name ?? null, description !== undefined, description ?? null],
+          [
+            id,
+            name ?? null,
+            description !== undefined,
+            description ?? null,
+            contentLogging ?? null,
+            contentRetentionDays ?? null,
+          ],
         ),
       )
       const [project] = rows

@@ -14,6 +14,8 @@ export function projectView(project: Project) {
     name: project.name,
     description: project.description,
     account: project.account,
+    content_logging: project.contentLogging,
+    content_retention_days: project.contentRetentionDays,
     created_at: project.createdAt.toISOString(),
   }
 }

@@ -1,10 +1,12 @@
 /**
- * The text of a value with sorted keys and no white space, as RFC 8785 has it: equal values have equal texts. For values that
- * JSON can carry, with well-formed strings and without keys that are whole numbers.
+ * JSON with the members of every object in one order, so that equal values have equal texts. Unlike canonicalJson it takes
+ * every value that JSON.parse returns. Recursive: bound the depth before.
  */
 export function sortedJson(value: unknown): string {
-  return JSON.stringify(value, (_key, member: unknown) => {
-    if (typeof member !== 'object' || member === null || Array.isArray(member)) return member
-    return Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
-  })
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const members = Object.keys(value)
+    .sort()
+    .map((name) => `${JSON.stringify(name)}:${sortedJson(Reflect.get(value, name))}`)
+  return `{${members.join(',')}}`
 }

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
@@ -26,6 +28,7 @@ import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
@@ -199,6 +202,9 @@ function buildApp(
     router: createRouterEditor(editing),
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
@@ -237,7 +243,7 @@ function describeAnswers(document: object) {
     paths,
     find(url: string): string | undefined {
       const [path = ''] = url.split('?')
-      return patterns.find(([, pattern]) => pattern.test(path))?.[0]
+      return Object.hasOwn(paths, path) ? path : patterns.find(([, pattern]) => pattern.test(path))?.[0]
     },
     statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),
     check(route: string, answer: Answer): void {

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
-import { PROJECTS_PAGE_MAX, type Projects } from '#domain/projects.ts'
+import { contentLevels } from '#domain/conversations/content-level.ts'
+import { PROJECTS_PAGE_MAX, type Projects, RETENTION_DAYS_MAX } from '#domain/projects.ts'
 import { projectView, walletView } from '#domain/views.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
@@ -73,15 +74,24 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     '/api/admin/projects/:id',
     {
       schema: {
-        summary: 'Rename or describe a project; its id and its history stay',
+        summary: 'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
         params: PathId,
         body: Type.Object(
-          { name: Type.Optional(Name), description: Type.Optional(Type.Union([Description, Type.Null()])) },
+          {
+            name: Type.Optional(Name),
+            description: Type.Optional(Type.Union([Description, Type.Null()])),
+            content_logging: Type.Optional(Type.Enum(contentLevels)),
+            content_retention_days: Type.Optional(Type.Integer({ minimum: 1, maximum: RETENTION_DAYS_MAX })),
+          },
           { additionalProperties: false, minProperties: 1 },
         ),
         response: answers({ 200: ProjectBody }, 400, 401, 404, 409, 413, 415, 503),
       },
     },
-    async (request) => projectView(await projects.update(request.params.id, request.body)),
+    async (request) => {
+      const { content_logging, content_retention_days, ...named } = request.body
+      const changes = { ...named, contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      return projectView(await projects.update(request.params.id, changes))
+    },
   )
 }
