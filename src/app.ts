@@ -76,6 +76,7 @@ export async function createApp(config: Config, installation: Installation, log:
       stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
+    corsOrigins: config.CORS_ORIGINS ?? [],
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
     log,
     serverFactory(handler) {

@@ -13,6 +13,12 @@ const table = {
     retry: false,
     message: 'The Idempotency-Key header is missing or not 1 to 255 visible ASCII characters.',
   },
+  key_malformed: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The key that was sent cannot be one.',
+  },
   pricing_missing: {
     status: 400,
     type: 'invalid_request_error',
@@ -88,6 +94,13 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'This idempotency key was used with another body.',
+  },
+  aliases_are_local: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
   },
   exceeds_charge: {
     status: 409,
