@@ -10,6 +10,9 @@ import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageLog } from '#domain/usage/usage-log.ts'
+import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
@@ -50,6 +53,7 @@ export async function createApp(config: Config, installation: Installation, log:
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
+  const usageLog = createUsageLog({ db })
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
   const inference = createInferenceRoutes(gateway, {
@@ -70,6 +74,9 @@ export async function createApp(config: Config, installation: Installation, log:
     wallets: createWallets({ db }),
     ...router.editors,
     receiptLog: createReceiptLog({ db }),
+    usageStats: createUsageStats({ db }),
+    usageLog,
+    logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
     audit,
     readiness: async () =>

@@ -4,7 +4,7 @@ export const periodKinds = ['day', 'week', 'month'] as const
 export type PeriodKind = (typeof periodKinds)[number]
 
 /** A stretch of days: one day, an ISO week from Monday to Sunday, or a month of the calendar. */
-export interface Period {
+interface Period {
   /** `2026-11-22`, `2026-W47` or `2026-11`. */
   name: string
   /** Its first and its last day, whether or not the range covers them. */

@@ -50,7 +50,7 @@ export const logColumns: Readonly<Record<UsageOrigin, string>> = {
     null as id_at_origin, null::uuid as conversation_id, l.input_tokens, l.output_tokens,
     coalesce(substring(split_part(split_part(l.receipt, ',"usage":{', 2), '}', 1) from '"cache_read":([0-9]+)')::bigint, 0) as cached,
     l.charged as cost, 'charged' as cost_status, null::numeric as reported_cost, l.outcome,
-    round(extract(epoch from l.settled_at - l.started_at) * 1000)::bigint as latency_ms, '{}' as metadata`,
+    greatest(0, round(extract(epoch from l.settled_at - l.started_at) * 1000))::bigint as latency_ms, '{}' as metadata`,
   reported: `l.id, 2 as source, l.occurred_at as at, l.received_at as received, l.project_id, l.key_id, l.provider,
     l.model, l.model as model_requested, l.alias_name, l.profile, l.origin,
     l.id_at_origin, l.conversation_id, l.input_tokens, l.output_tokens, l.cached_input_tokens as cached,

@@ -1,6 +1,7 @@
 /** Where a record comes from: a call through the gateway, or a client's report of a call that did not pass it. */
 export const usageOrigins = { gateway: 1, reported: 2 } as const
 export type UsageOrigin = keyof typeof usageOrigins
+export const usageOriginNames = Object.keys(usageOrigins) as UsageOrigin[]
 
 /** Whose usage, and which of it. What is undefined is not asked about. */
 export interface UsageFilter {

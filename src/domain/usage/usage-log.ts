@@ -10,11 +10,12 @@ import {
   recordConditions,
   type UsageFilter,
   type UsageOrigin,
+  usageOriginNames,
   usageOrigins,
 } from './usage-filter.ts'
 
 /** The longest page that anything reads at once. */
-export const LOG_PAGE_MAX = 10_000
+const LOG_PAGE_MAX = 10_000
 /** Counting off costs what it skips; a cursor does not. */
 export const LOG_OFFSET_MAX = 10_000
 
@@ -118,7 +119,7 @@ function pageStatement(
     return `(${found('l.project_id = b.project_id')}${nobodys ? ` union all ${found('b.project_id is null and l.project_id is null')}` : ''})`
   }
 
-  const sources = (Object.keys(usageOrigins) as UsageOrigin[]).filter(
+  const sources = usageOriginNames.filter(
     (source) =>
       (filter.source === undefined || filter.source === source) &&
       (source === 'reported' || conversation === undefined),

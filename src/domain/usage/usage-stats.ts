@@ -4,7 +4,7 @@ import { type TimeRange, wholeBuckets } from './time-range.ts'
 import { createConditions, seriesConditions, type UsageFilter } from './usage-filter.ts'
 
 /** A group with more members shows those that cost the most, and the sum of the rest. */
-export const GROUP_MEMBERS_MAX = 1_000
+const GROUP_MEMBERS_MAX = 1_000
 
 export interface UsageTotals {
   requests: number
@@ -30,7 +30,7 @@ export interface UsageGroup {
 }
 
 /** `index` is that of a day or a period of UsageReport.days. */
-export interface UsageSpan {
+interface UsageSpan {
   index: number
   totals: UsageTotals
   /** The model with the most calls. */
