@@ -49,6 +49,27 @@ test('an export has every row once, with its own head and end', async () => {
   assert.equal(new Set(lines.map((line) => line.split(',')[9])).size, ROWS)
 })
 
+test('a page reads its index from the cursor on, and nothing else of the table', async () => {
+  await gateway.db.query('analyze reported_log')
+  const plans: string[] = []
+  const db = {
+    async query(text: string, values: unknown[]) {
+      const { rows } = await gateway.db.query<{ 'QUERY PLAN': string }>(`explain ${text}`, values)
+      plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))
+      return gateway.db.query(text, values)
+    },
+  }
+  const log = createUsageLog({ db: db as unknown as TestGateway['db'] })
+  const { next: after } = await log.page(everything(), { limit: 50 })
+  await log.page(everything(), { limit: 50, after })
+  await log.page({ ...everything(), filter: { projectId: project.id, alias: 'alias 1' } }, { limit: 50, after })
+  assert(plans.length >= 4)
+  for (const plan of plans.filter((text) => text.includes('reported_log'))) {
+    assert.match(plan, /Index Scan Backward using reported_log_project/)
+    assert.doesNotMatch(plan, /Seq Scan on reported_log/)
+  }
+})
+
 test('a client that reads nothing is not read ahead for, and when it hangs up the reading ends', async () => {
   const { counting, pages } = countPages()
   const exports = createLogExports({ usageLog: counting })

@@ -218,7 +218,12 @@ test('GET /api/v1/logs 200: by conversation, and for the operator of all project
   const own = facts.filter(({ project, conversationId }) => project === mine && conversationId === talk)
   assert.equal((await get(`/api/v1/logs?${RANGE}&conversation_id=${talk}`)).body.length, own.length)
   assert.deepEqual((await get(`/api/v1/logs?${RANGE}&conversation_id=${talk}&source=gateway`)).body, [])
-  assert.equal((await api.call(`GET /api/v1/logs?start_date=2026-11-20&end_date=2026-11-24&limit=40`)).body.length, 40)
+  assert.equal((await api.call(`GET /api/v1/logs?${RANGE}&limit=40`)).body.length, 40)
+  const theirOwn = facts.filter(({ project, conversationId }) => project === theirs && conversationId === talk)
+  const named = await api.call(`GET /api/v1/logs?${RANGE}&conversation_id=${talk}&project=${theirs.id}`)
+  assert.equal(named.body.length, theirOwn.length)
+  const { status, body } = await api.call(`GET /api/v1/logs?${RANGE}&conversation_id=${talk}`)
+  assert.deepEqual([status, body.detail[0].loc], [422, ['query', 'conversation_id']])
 })
 
 for (const [query, loc] of [

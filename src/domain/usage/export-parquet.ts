@@ -3,7 +3,7 @@ import { type ExportColumn, exportColumns } from './export-columns.ts'
 import type { LogEntry } from './log-entry.ts'
 
 /** Rows of a group: as many as are in memory at once, and as are encoded without a pause. */
-export const ROW_GROUP_ROWS = 10_000
+export const ROW_GROUP_ROWS = 5_000
 const NANOS_PER_USD = 1e9
 
 /** Parquet with snappy. Each row group leaves as soon as it is whole; the end of the file says where they are. */

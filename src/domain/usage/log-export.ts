@@ -8,7 +8,7 @@ import type { LogPage, LogQuery, UsageLog } from './usage-log.ts'
 
 /** Exports at once in one process: each of them keeps a connection busy while its client reads fast enough. */
 export const EXPORTS_MAX = 4
-const PAGE_ENTRIES = 2_000
+const PAGE_ENTRIES = 1_000
 /** A client that takes nothing for so long has gone, or might as well. */
 const STALL_MS_MAX = 120_000
 const RETRY_SECONDS = 10

@@ -51,9 +51,9 @@ export function createUsageLog(deps: { db: Db }) {
       assert(offset >= 0 && offset <= LOG_OFFSET_MAX, 'no more than LOG_OFFSET_MAX entries are counted off')
       const from = after?.from ?? microsToText(query.range.from)
       const window = { from, to: query.hasEnd ? microsToText(query.range.to) : undefined, after }
-      const needed = offset + limit + 1
+      const needed = offset + limit + 1 // One more says whether there is another page.
       const buckets = needsBuckets(query) ? await findBuckets(db, query.filter, window, needed) : undefined
-      const { text, values } = pageStatement(query, window, { needed, offset, buckets })
+      const { text, values } = pageStatement(query, window, { needed, offset, shown: limit + 1, buckets })
       const { rows } = await db.query<LogRow>(text, values)
       const entries = rows.slice(0, limit).map(toLogEntry)
       const last = entries.at(-1)
@@ -84,7 +84,7 @@ function needsBuckets({ filter, conversationId }: LogQuery): boolean {
 function pageStatement(
   query: LogQuery,
   window: LogWindow,
-  page: { needed: number; offset: number; buckets: readonly LogBucket[] | undefined },
+  page: { needed: number; offset: number; shown: number; buckets: readonly LogBucket[] | undefined },
 ) {
   const { filter, conversationId } = query
   const conditions = createConditions()
@@ -129,7 +129,7 @@ function pageStatement(
   if (branches.length === 0) return { text: 'select 1 where false', values: [] }
   const text = `
     select ${entryColumns}
-    from (select * from (${branches.join(' union all ')}) e order by e.at desc, e.id desc offset ${add(page.offset)} limit ${needed}) e
+    from (select * from (${branches.join(' union all ')}) e order by e.at desc, e.id desc offset ${add(page.offset)} limit ${add(page.shown)}) e
     left join certified_log c on c.log_id = e.id and e.source = 2
     order by e.at desc, e.id desc`
   return { text, values }

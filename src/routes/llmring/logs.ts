@@ -4,7 +4,7 @@ import { decodeCursor, encodeCursor, type LogCursor } from '#domain/usage/log-cu
 import { type ExportFormat, exportFormats, type LogExports } from '#domain/usage/log-export.ts'
 import { logEntryView } from '#domain/usage/log-view.ts'
 import { usageOriginNames } from '#domain/usage/usage-filter.ts'
-import { LOG_OFFSET_MAX, type UsageLog } from '#domain/usage/usage-log.ts'
+import { LOG_OFFSET_MAX, type LogQuery, type UsageLog } from '#domain/usage/usage-log.ts'
 import { usageProject } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { invalid } from './lenient-validator.ts'
@@ -20,12 +20,15 @@ export interface LogsDeps {
   logExports: LogExports
 }
 
-const conversation = Type.Optional(
-  Type.String({
-    pattern: '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$',
-    description: 'The id of a conversation. Only reported calls belong to one.',
-  }),
-)
+const LogsQuery = Type.Object({
+  ...usageQueryMembers,
+  conversation_id: Type.Optional(
+    Type.String({
+      pattern: '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$',
+      description: 'The id of a conversation. Only reported calls belong to one. The admin key names its project too.',
+    }),
+  ),
+})
 
 const Count = Type.Integer({ minimum: 0 })
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][0]>(schema: Schema) => Type.Union([schema, Type.Null()])
@@ -82,8 +85,7 @@ export function logsRoutes(app: HttpInstance, deps: LogsDeps) {
           '`x-next-cursor` and the link with `rel="next"` lead to the next page; without them this page is the last. ' +
           'Pages by cursor meet every call once, whatever is added meanwhile; pages by offset move with it.',
         querystring: Type.Object({
-          ...usageQueryMembers,
-          conversation_id: conversation,
+          ...LogsQuery.properties,
           limit: Type.Optional(
             Type.Integer({ minimum: 1, maximum: LIMIT_MAX, description: `Default ${LIMIT_DEFAULT}.` }),
           ),
@@ -96,14 +98,14 @@ export function logsRoutes(app: HttpInstance, deps: LogsDeps) {
       },
     },
     async (request, reply) => {
-      const { conversation_id: conversationId, limit = LIMIT_DEFAULT, offset, after: cursor } = request.query
-      const { zone: _zone, ...asked } = readUsageQuery(request.query, usageProject(request))
+      const { limit = LIMIT_DEFAULT, offset, after: cursor } = request.query
+      const asked = readLogQuery(request.query, usageProject(request))
       const after = cursor === undefined ? undefined : readCursor(cursor, offset)
       if (offset !== undefined && offset > LOG_OFFSET_MAX) {
         const msg = `Input should be at most ${LOG_OFFSET_MAX}: go on with after=, from the header x-next-cursor`
         throw invalid([queryIssue('offset', msg, offset)])
       }
-      const page = await deps.usageLog.page({ ...asked, conversationId }, { limit, offset, after })
+      const page = await deps.usageLog.page(asked, { limit, offset, after })
       if (page.next !== undefined) {
         const next = encodeCursor(page.next)
         reply.headers({ 'x-next-cursor': next, link: `<${nextAddress(request.url, next)}>; rel="next"` })
@@ -113,8 +115,7 @@ export function logsRoutes(app: HttpInstance, deps: LogsDeps) {
   )
 
   const ExportQuery = Type.Object({
-    ...usageQueryMembers,
-    conversation_id: conversation,
+    ...LogsQuery.properties,
     format: Type.Optional(Type.Enum(exportFormats, { description: 'Default: what `Accept` asks for, else csv.' })),
   })
   app.get(
@@ -132,10 +133,9 @@ export function logsRoutes(app: HttpInstance, deps: LogsDeps) {
       },
     },
     async (request, reply) => {
-      const { conversation_id: conversationId } = request.query
-      const { zone: _zone, ...asked } = readUsageQuery(request.query, usageProject(request))
+      const asked = readLogQuery(request.query, usageProject(request))
       const format = chooseFormat(request.query, request.headers.accept)
-      const file = await deps.logExports.open({ ...asked, conversationId }, format)
+      const file = await deps.logExports.open(asked, format)
       return reply
         .type(contentTypes[format])
         .header('content-disposition', `attachment; filename="usage.${format}"`)
@@ -166,6 +166,15 @@ const FileBody = {
 
 function mediaTypeOf(contentType: string): string {
   return contentType.split(';')[0] ?? ''
+}
+
+/** Throws AppError with status 422 for what it cannot mean. */
+function readLogQuery(query: Static<typeof LogsQuery>, own: string | undefined): LogQuery {
+  const { filter, range, hasEnd } = readUsageQuery(query, own)
+  const conversationId = query.conversation_id
+  if (conversationId !== undefined && filter.projectId === undefined)
+    throw invalid([queryIssue('conversation_id', 'Input needs the project that it belongs to', conversationId)])
+  return { filter, range, hasEnd, conversationId }
 }
 
 /** Throws AppError with status 422. */
