@@ -50,6 +50,7 @@ async function walk(query: LogQuery, limit: number, between: () => Promise<unkno
   for (let after: LogCursor | undefined; ; ) {
     const page = await log.page(query, { limit, after })
     seen.push(...page.entries)
+    assert(seen.length <= 2 * facts.length, 'a walk comes to its end')
     assert(page.entries.length === limit || page.next === undefined, 'only the last page is short')
     if (page.next === undefined) return seen
     after = decodeCursor(encodeCursor(page.next))
