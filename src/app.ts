@@ -11,6 +11,7 @@ import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageFolder } from '#domain/usage/usage-folder.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
@@ -54,6 +55,8 @@ export async function createApp(config: Config, installation: Installation, log:
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
   const usageLog = createUsageLog({ db })
+  const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
+  opened.defer(() => folder.close())
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
   const inference = createInferenceRoutes(gateway, {

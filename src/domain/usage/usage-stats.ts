@@ -5,6 +5,7 @@ import { createConditions, seriesConditions, type UsageFilter } from './usage-fi
 
 /** A group with more members shows those that cost the most, and the sum of the rest. */
 const GROUP_MEMBERS_MAX = 1_000
+const HOUR_MS = 3_600_000
 
 export interface UsageTotals {
   requests: number
@@ -117,12 +118,19 @@ function statsStatement(filter: UsageFilter, range: { fromMs: number; toMs: numb
   const { add, values } = conditions
   const from = add(new Date(range.fromMs))
   const to = add(new Date(range.toMs))
+  const hours = wholeHours(range, days)
+  const firstHour = add(new Date(hours.fromMs))
+  // What is not folded yet is read by quarter hours.
+  const lastHour = `greatest(${firstHour}, least(${add(new Date(hours.toMs))}::timestamptz, (select until from usage_fold)))`
   const starts = add(days.startsMs.map((ms) => new Date(ms)))
   const periods = add(days.periodOf)
   const series = seriesConditions(filter, conditions)
   // The key of the roll-up begins with the wallet; of all wallets its buckets have an index of their own.
   const wallets =
-    filter.projectId !== undefined && 'and u.wallet_id = any (array(select distinct wallet_id from series))'
+    filter.projectId === undefined ? '' : 'and wallet_id = any (array(select distinct wallet_id from series))'
+  const part = (table: string, time: string, first: string, end: string) =>
+    `select series, ${time} as bucket, calls, input_tokens, output_tokens, charged, cost, unpriced
+        from ${table} where ${time} >= ${first}::timestamptz and ${time} < ${end}::timestamptz ${wallets}`
   const names = sets.map((set) => columns[set])
   const spans = [...setNumbers].flatMap(([number, set]) => (set === 'day' || set === 'period' ? [number] : []))
   const text = `
@@ -134,8 +142,11 @@ function statsStatement(filter: UsageFilter, range: { fromMs: number; toMs: numb
       select u.series, width_bucket(u.bucket, ${starts}::timestamptz[]) as day, sum(u.calls) as calls,
              sum(u.input_tokens) as tokens_in, sum(u.output_tokens) as tokens_out,
              sum(case s.source when 1 then u.charged else u.cost end) as cost, sum(u.unpriced) as unpriced
-      from usage_15m u join series s on s.id = u.series
-      where u.bucket >= ${from} and u.bucket < ${to} ${wallets || ''}
+      from (
+        ${part('usage_15m', 'bucket', from, firstHour)}
+        union all ${part('usage_1h', 'hour', firstHour, lastHour)}
+        union all ${part('usage_15m', 'bucket', lastHour, to)}
+      ) u join series s on s.id = u.series
       group by 1, 2
     ), labelled as materialized (
       select c.*, (${periods}::int[])[c.day] as period, s.model, s.provider, s.source, s.origin, s.alias_name, s.profile,
@@ -167,6 +178,14 @@ function statsStatement(filter: UsageFilter, range: { fromMs: number; toMs: numb
     left join tops t on r.grp in (${spans}) and t.label::text = r.label and t.grp = case r.grp when ${spans[0]} then 1 else 2 end
     order by r.grp, r.rank`
   return { text, values }
+}
+
+/** Of a zone whose days begin with an hour of UTC, the hours that lie wholly in the range; of others none. */
+function wholeHours({ fromMs, toMs }: { fromMs: number; toMs: number }, days: CivilDays) {
+  const isByHours = days.startsMs.every((ms) => ms % HOUR_MS === 0)
+  const first = Math.ceil(fromMs / HOUR_MS) * HOUR_MS
+  const last = Math.floor(toMs / HOUR_MS) * HOUR_MS
+  return isByHours && first < last ? { fromMs: first, toMs: last } : { fromMs, toMs: fromMs }
 }
 
 const nothing: UsageTotals = { requests: 0, inputTokens: 0, outputTokens: 0, costNanos: 0n, unpriced: 0 }
