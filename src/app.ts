@@ -16,6 +16,10 @@ import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
+import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageFolder } from '#domain/usage/usage-folder.ts'
+import { createUsageLog } from '#domain/usage/usage-log.ts'
+import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
@@ -73,6 +77,9 @@ export async function createApp(config: Config, installation: Installation, log:
     onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
   })
   opened.defer(() => contentSweeper.close())
+  const usageLog = createUsageLog({ db })
+  const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
+  opened.defer(() => folder.close())
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
   const inference = createInferenceRoutes(gateway, {
@@ -97,6 +104,9 @@ export async function createApp(config: Config, installation: Installation, log:
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     logProofs: receiptLog.logProofs,
+    usageStats: createUsageStats({ db }),
+    usageLog,
+    logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),

@@ -203,6 +203,14 @@ const invariants = {
                    input_tokens, output_tokens, 0, 0, coalesce(cost, 0), (cost is null)::int from reported_log) r
       group by 1, 2) l using (bucket, series)`,
 
+  'the hours of the roll-up are the sums of its quarters': `
+    select count(*) as checked, count(*) filter (where (h.c, h.i, h.o, h.s, h.k, h.n) is distinct from (q.c, q.i, q.o, q.s, q.k, q.n)) as bad
+    from (select wallet_id, hour, series, calls c, input_tokens i, output_tokens o, charged s, cost k, unpriced n from usage_1h) h
+    full join (
+      select wallet_id, date_bin('1 hour', bucket, '2000-01-01 00:00+00') as hour, series, sum(calls) c, sum(input_tokens) i,
+             sum(output_tokens) o, sum(charged) s, sum(cost) k, sum(unpriced) n
+      from usage_15m where bucket < (select until from usage_fold) group by 1, 2, 3) q using (wallet_id, hour, series)`,
+
   'a series is named by its labels': `
     select count(*) as checked, count(*) filter (where id <> series_id(wallet_id, project_id, key_id, source, provider, model,
                                                                       model_used, alias_name, profile, origin)) as bad

@@ -62,7 +62,7 @@ before(async () => {
   await database.db.query(
     `with l as (insert into reported_log (id, wallet_id, project_id, key_id, body_hash, occurred_at, provider, model,
                   input_tokens, output_tokens, usage, cost, cost_status)
-                values (gen_random_uuid(), $1, $2, 'key_1', '', now(), 'openai', 'gpt', 1, 2, '{}', 3, 'priced') returning *),
+                values (gen_random_uuid(), $1, $2, 'key_1', '', now() - interval '1 day', 'openai', 'gpt', 1, 2, '{}', 3, 'priced') returning *),
           s as (insert into usage_series (id, wallet_id, project_id, key_id, source, provider, model, model_used, profile)
                 select series_id(wallet_id, project_id, key_id, 2::smallint, provider, model, model, null, profile, null),
                        wallet_id, project_id, key_id, 2, provider, model, model, profile from l returning id)
@@ -70,6 +70,7 @@ before(async () => {
      select wallet_id, date_bin('15 minutes', occurred_at, '2000-01-01 00:00+00'), s.id, 1, 1, 2, 0, 0, 3 from l, s`,
     [project.walletId, project.id],
   )
+  await database.db.query('select fold_usage(1000)')
 })
 after(async () => {
   await database.close()
@@ -234,6 +235,8 @@ const rules: Rule[] = [
     'the leaves of a log are the roots of its batches, from 0 to its size',
     'update log_leaf set idx = idx + 100 where idx > 0',
   ],
+  ['the hours of the roll-up are the sums of its quarters', 'update usage_1h set cost = cost + 1'],
+  ['the hours of the roll-up are the sums of its quarters', 'delete from usage_1h'],
   ['a series is named by its labels', `update usage_series set alias_name = 'another'`],
   ['a batch has one record for each leaf', 'delete from signed_document'],
   ['a signed document is the leaf that its batch signed', `update signed_document set document = document || ' '`],

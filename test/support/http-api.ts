@@ -29,6 +29,9 @@ import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
+import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageLog } from '#domain/usage/usage-log.ts'
+import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
@@ -115,7 +118,7 @@ export async function createTestApi() {
     const isJson = String(response.headers['content-type']).startsWith('application/json')
     const answer = { status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined }
     const route = documented.find(url)
-    if (route !== undefined && status !== 405) {
+    if (route !== undefined && status !== 405 && method !== 'OPTIONS') {
       seen.add(`${method} ${route} ${status}`)
       documented.check(`${method} ${route}`, answer)
     }
@@ -191,6 +194,7 @@ function buildApp(
     settings: createSettingsStore({ db }),
     credentials: createCredentials({ keys: envelopeKeys, onUndecryptable: () => undefined }),
   }
+  const usageLog = createUsageLog({ db })
   const deps: HttpAppDeps = {
     projects: createProjects({ db }),
     keys: createKeys({ db }),
@@ -206,6 +210,9 @@ function buildApp(
     conversations: createConversations({ db }),
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
+    usageStats: createUsageStats({ db }),
+    usageLog,
+    logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
