@@ -2,6 +2,16 @@
 export { type BindOptions, bindAlias, unbindAlias } from './bind.ts'
 export { checkLockfile } from './check-lockfile.ts'
 export {
+  type Cost,
+  type CostStatus,
+  costOf,
+  formatUsd,
+  type Price,
+  type PriceLines,
+  type Usage,
+  type UsageKind,
+} from './cost.ts'
+export {
   checkDrift,
   compareVersions,
   type Drift,
@@ -10,6 +20,9 @@ export {
   type RegistryDocument,
 } from './drift.ts'
 export {
+  FluxgateError,
+  type FluxgateErrorOptions,
+  type HttpFaultCode,
   LockfileError,
   type LockfileErrorCode,
   type Problem,
@@ -48,6 +61,26 @@ export {
 } from './lockfile.ts'
 export { type LockfileFormat, lockfileFormat, readLockfile, writeLockfile } from './lockfile-text.ts'
 export { gatewayModel, type ModelRef, parseModelRef } from './model-ref.ts'
+export { priceOf } from './price-row.ts'
+export { type PriceTable, readPrices } from './price-table.ts'
+export {
+  type BatchProof,
+  fetchReceiptKeys,
+  type Receipt,
+  type ReceiptAttempt,
+  type ReceiptBundle,
+  type ReceiptKey,
+  type ReceiptKeys,
+  type ReceiptPrice,
+  type ReceiptSetVerification,
+  readReceiptKeys,
+  type SetVerification,
+  type Verification,
+  type VerifyStepName,
+  verifyReceipt,
+  verifyReceiptSet,
+} from './receipts.ts'
+export { readStream, type StreamReader, tokenCounts, usageOf } from './reported-usage.ts'
 export {
   type Environment,
   type LockfileSet,
