@@ -67,6 +67,7 @@ export type HttpFaultCode =
   | 'answer_invalid'
   | 'answer_too_large'
   | 'http_error'
+  | 'entry_invalid'
 
 export interface FluxgateErrorOptions {
   /** HTTP status of the answer, where there was one. */

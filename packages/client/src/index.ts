@@ -80,7 +80,6 @@ export {
   verifyReceipt,
   verifyReceiptSet,
 } from './receipts.ts'
-export { readStream, type StreamReader, tokenCounts, usageOf } from './reported-usage.ts'
 export {
   type Environment,
   type LockfileSet,
@@ -91,3 +90,14 @@ export {
   type ResolveOptions,
   resolveModel,
 } from './resolve.ts'
+export { type CallLabels, logCall, logStream, usageEntryOf } from './usage/log-call.ts'
+export { readStream, type StreamReader, tokenCounts, usageOf } from './usage/reported-usage.ts'
+export type { UsageEntry } from './usage/usage-entry.ts'
+export {
+  createUsageLogger,
+  type LossReason,
+  type UsageCounts,
+  type UsageLogger,
+  type UsageLoggerOptions,
+} from './usage/usage-logger.ts'
+export type { UsageQueue } from './usage/usage-queue.ts'

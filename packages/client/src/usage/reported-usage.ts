@@ -1,9 +1,8 @@
 // The readers of usage that the gateway itself counts by.
-import type { Usage } from '../../../src/billing/usage.ts'
-import { completionTokens, promptTokens } from '../../../src/billing/usage.ts'
-import { decodeMessagesUsage, mergeMessagesUsage } from '../../../src/wire/anthropic-usage.ts'
-import { type DecodedUsage, decodeOpenaiUsage } from '../../../src/wire/openai-usage.ts'
-import { decodeResponsesUsage } from '../../../src/wire/responses-usage.ts'
+import { completionTokens, promptTokens, type Usage } from '../../../../src/billing/usage.ts'
+import { decodeMessagesUsage, mergeMessagesUsage } from '../../../../src/wire/anthropic-usage.ts'
+import { type DecodedUsage, decodeOpenaiUsage } from '../../../../src/wire/openai-usage.ts'
+import { decodeResponsesUsage } from '../../../../src/wire/responses-usage.ts'
 
 /**
  * The usage that an answer reports, in disjoint kinds: of OpenAI's chat completions and responses, and of Anthropic's messages, whole
@@ -27,15 +26,11 @@ function decode(usage: Record<string, unknown>): DecodedUsage {
 }
 
 /** The counts as a log entry has them: the prompt with what came from the cache, and how much that was. */
-export function tokenCounts(usage: Usage): {
-  input_tokens: number
-  output_tokens: number
-  cached_input_tokens: number
-} {
+export function tokenCounts(usage: Usage): { inputTokens: number; outputTokens: number; cachedInputTokens: number } {
   return {
-    input_tokens: promptTokens(usage),
-    output_tokens: completionTokens(usage),
-    cached_input_tokens: usage.cache_read ?? 0,
+    inputTokens: promptTokens(usage),
+    outputTokens: completionTokens(usage),
+    cachedInputTokens: usage.cache_read ?? 0,
   }
 }
 

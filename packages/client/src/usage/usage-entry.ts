@@ -1,0 +1,97 @@
+import { FluxgateError } from '../errors.ts'
+import { uuidV7 } from './uuid-v7.ts'
+
+/** What the gateway accepts of one entry. */
+const TEXT_CHARS_MAX = 255
+const ENTRY_BYTES_MAX = 16 * 1024
+const TOKENS_MAX = 100_000_000
+
+/** One call to a model that did not pass through the gateway. It is counted, and never charged. */
+export interface UsageEntry {
+  provider: string
+  /** As the provider knows it. */
+  model: string
+  /** Of the whole prompt, cached or not. */
+  inputTokens: number
+  outputTokens: number
+  /** How many of `inputTokens` came from the provider's cache. */
+  cachedInputTokens?: number | undefined
+  /** The alias that the call was made under. */
+  aliasName?: string | undefined
+  profile?: string | undefined
+  /** Which program or part of it called. */
+  origin?: string | undefined
+  /** The call's id there: the provider's id of the answer, if nothing else. */
+  idAtOrigin?: string | undefined
+  latencyMs?: number | undefined
+  /** In dollars, by the caller's own reckoning. The gateway keeps it beside the cost by its own price book. */
+  cost?: number | undefined
+  metadata?: Readonly<Record<string, unknown>> | undefined
+  /** When the call was made; now, unless said otherwise. */
+  occurredAt?: Date | undefined
+  /** The same key twice is one entry. A UUIDv7 of its own, unless said otherwise. */
+  idempotencyKey?: string | undefined
+}
+
+/** An entry as it is sent: one line of JSON. */
+export interface EncodedEntry {
+  json: string
+  bytes: number
+}
+
+/** Throws FluxgateError `entry_invalid` for what the gateway would refuse, so that it is known at once. */
+export function encodeEntry(entry: UsageEntry, nowMs: number): EncodedEntry {
+  const { provider, model, inputTokens, outputTokens, cachedInputTokens = 0, metadata } = entry
+  if (provider === '' || model === '') throw invalid('provider and model must be named')
+  for (const text of [provider, model]) checkText('provider and model', text)
+  for (const text of [entry.aliasName, entry.profile, entry.origin, entry.idAtOrigin, entry.idempotencyKey])
+    if (text !== undefined) checkText('a label', text)
+  for (const count of [inputTokens, outputTokens, cachedInputTokens]) checkCount(count)
+  if (cachedInputTokens > inputTokens) throw invalid('cachedInputTokens are part of inputTokens')
+  const { latencyMs, cost, occurredAt } = entry
+  if (latencyMs !== undefined && !(latencyMs >= 0 && latencyMs < 2 ** 31)) throw invalid('latencyMs is not a duration')
+  if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) throw invalid('cost is not an amount of dollars')
+  const at = occurredAt?.getTime() ?? nowMs
+  if (!Number.isFinite(at)) throw invalid('occurredAt is not a time')
+  const json = stringify({
+    provider,
+    model,
+    input_tokens: inputTokens,
+    output_tokens: outputTokens,
+    cached_input_tokens: cachedInputTokens,
+    alias_name: entry.aliasName || undefined,
+    profile: entry.profile || undefined,
+    origin: entry.origin || undefined,
+    id_at_origin: entry.idAtOrigin || undefined,
+    latency_ms: latencyMs === undefined ? undefined : Math.round(latencyMs),
+    cost,
+    metadata,
+    occurred_at: new Date(at).toISOString(),
+    idempotency_key: entry.idempotencyKey ?? uuidV7(at),
+  })
+  const bytes = new TextEncoder().encode(json).byteLength
+  if (bytes > ENTRY_BYTES_MAX) throw invalid(`an entry has at most ${ENTRY_BYTES_MAX} bytes; this one has ${bytes}`)
+  return { json, bytes }
+}
+
+function checkText(what: string, text: unknown): void {
+  if (typeof text !== 'string' || !text.isWellFormed() || text.includes('\0') || [...text].length > TEXT_CHARS_MAX)
+    throw invalid(`${what} must be text of at most ${TEXT_CHARS_MAX} characters`)
+}
+
+function checkCount(count: unknown): void {
+  if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0 || count > TOKENS_MAX)
+    throw invalid(`tokens must be whole numbers up to ${TOKENS_MAX}`)
+}
+
+function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch (cause) {
+    throw new FluxgateError('entry_invalid', 'the metadata cannot be written as JSON', { cause })
+  }
+}
+
+function invalid(message: string): FluxgateError {
+  return new FluxgateError('entry_invalid', message)
+}
