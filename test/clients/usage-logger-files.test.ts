@@ -39,7 +39,7 @@ function open(options: OpenUsageLoggerOptions = {}) {
   })
 }
 
-const entry = (model: string) => ({ provider: 'openai', model, inputTokens: 1, outputTokens: 1, idempotencyKey: model })
+const entry = (model: string) => ({ provider: 'openai', model, usage: { input: 1, output: 1 }, idempotencyKey: model })
 const models = () => [...double.kept.values()].map(({ model }) => model)
 const numbered = (count: number, from = 0) => Array.from({ length: count }, (_, index) => `m${from + index}`)
 const segments = async () => (await readdir(directory)).filter((name) => name !== 'rejected.ndjson')

@@ -12,7 +12,7 @@ const logger = openUsageLogger({
 })
 for (let index = Number(from); index < Number(from) + Number(count); index += 1) {
   const name = `m${index}`
-  logger.log({ provider: 'openai', model: name, inputTokens: 1, outputTokens: 1, idempotencyKey: name })
+  logger.log({ provider: 'openai', model: name, usage: { input: 1, output: 1 }, idempotencyKey: name })
   writeSync(1, `${name}\n`)
   if (index % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
 }

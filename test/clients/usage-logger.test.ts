@@ -38,8 +38,7 @@ function open(options: Partial<UsageLoggerOptions> = {}) {
 const entry = (model: string, more: Partial<UsageEntry> = {}): UsageEntry => ({
   provider: 'openai',
   model,
-  inputTokens: 10,
-  outputTokens: 2,
+  usage: { input: 10, output: 2 },
   ...more,
 })
 
@@ -50,7 +49,7 @@ test('an entry arrives with its members, its own key and its time', async () => 
   const before = Date.now()
   logger.log(
     entry('gpt-4o-mini', {
-      cachedInputTokens: 4,
+      usage: { input: 6, cache_read: 4, cache_write_1h: 3, output: 1, reasoning: 1 },
       aliasName: 'résumé',
       profile: 'prod',
       origin: 'worker',
@@ -68,9 +67,11 @@ test('an entry arrives with its members, its own key and its time', async () => 
   assert.deepEqual(first, {
     provider: 'openai',
     model: 'gpt-4o-mini',
-    input_tokens: 10,
+    input_tokens: 13,
     output_tokens: 2,
     cached_input_tokens: 4,
+    cache_write_1h_tokens: 3,
+    reasoning_tokens: 1,
     alias_name: 'résumé',
     profile: 'prod',
     origin: 'worker',
@@ -220,9 +221,9 @@ test('nothing that is logged, and no callback, throws into the program', async (
     null,
     {},
     entry(''),
-    entry('a', { inputTokens: -1 }),
-    entry('a', { outputTokens: 1.5 }),
-    entry('a', { cachedInputTokens: 11 }),
+    entry('a', { usage: { input: -1 } }),
+    entry('a', { usage: { output: 1.5 } }),
+    entry('a', { usage: { tokens: 1 } as object }),
     entry('a', { aliasName: 'x'.repeat(256) }),
     entry('a', { origin: '\ud800' }),
     entry('a', { metadata: circle }),

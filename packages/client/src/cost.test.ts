@@ -108,12 +108,25 @@ test('what is no usage is refused, not priced', () => {
 })
 
 test('a price that is none is refused', () => {
-  for (const input of [-1, Number.NaN, 0.0000001, '1e3', 'free', 2e9, {}, true])
+  for (const input of [-1, Number.NaN, 0.0000001, 1e-20, '1e3', 'free', 2e9, {}, true])
     assert.throws(() => priceOf(per({ input: input as number, output: 1 })), TypeError, String(input))
   assert.throws(() => priceOf(null), TypeError)
   assert.throws(() => priceOf({ lines: { input: 1 } }))
   assert.throws(() => readPrices({ data: [] }), TypeError)
   assert.equal(priceOf(per({ input: 0.000001 }))?.lines.input, 1n)
+})
+
+test('a row of a gateway: the exact prices count, and units that are no tokens', () => {
+  const row = {
+    ...per({ input: 0.1 + 0.2 }),
+    picousd_per_unit: { input: '300000', output: '600000' },
+    picousd_per_unit_long_context: { input: '600000' },
+    long_context_threshold_tokens: 200_000,
+  }
+  const price = priceOf(row)
+  assert.deepEqual([price?.lines.input, price?.longContext?.lines.input], [300_000n, 600_000n])
+  const speech = priceOf({ dollars_per_million_characters: 15, dollars_per_second: 0.0001, dollars_per_call: 0.01 })
+  assert.deepEqual(speech?.lines, { characters: 15_000_000n, seconds: 100_000_000n, calls: 10_000_000_000n })
 })
 
 test('the price book of the gateway gives the prices that the gateway has', async () => {

@@ -47,6 +47,16 @@ export {
   type SdkOptions,
   type Target,
 } from './fluxgate.ts'
+export {
+  createGatewayApi,
+  type GatewayApi,
+  type GatewayHealth,
+  type GatewayKey,
+  type UsageLogEntry,
+  type UsageQuery,
+  type UsageStats,
+  type UsageTotals,
+} from './http/gateway-api.ts'
 export { type Labels, labelHeaders } from './labels.ts'
 export { lockDigest } from './lock-digest.ts'
 export type { LockTable, LockValue } from './lock-value.ts'
@@ -91,7 +101,7 @@ export {
   resolveModel,
 } from './resolve.ts'
 export { type CallLabels, logCall, logStream, usageEntryOf } from './usage/log-call.ts'
-export { readStream, type StreamReader, tokenCounts, usageOf } from './usage/reported-usage.ts'
+export { usageOf } from './usage/reported-usage.ts'
 export type { UsageEntry } from './usage/usage-entry.ts'
 export {
   createUsageLogger,

@@ -27,10 +27,12 @@ interface CallOptions {
 }
 
 export interface Connection {
-  /** The address without a slash at its end. */
-  baseUrl: string
   /** Resolves with an answer of 2xx, its body unread. Throws FluxgateError. `done` ends the time limit. */
   open(path: string, options?: CallOptions): Promise<{ response: Response; done(): void }>
+  /** The text of an answer, whole. Throws FluxgateError, also for one of more than `bytesMax`. */
+  read(response: Response, bytesMax?: number): Promise<string>
+  /** The same in pieces, as they come, of any length. */
+  pieces(response: Response): AsyncGenerator<string, void, undefined>
   /** The whole text of the answer. Throws FluxgateError, also for one of more than `bytesMax`. */
   text(path: string, options?: CallOptions & { bytesMax?: number }): Promise<string>
   /** The same, read as JSON. */
@@ -77,9 +79,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   async function text(path: string, call: CallOptions & { bytesMax?: number } = {}): Promise<string> {
     const { response, done } = await open(path, call)
     try {
-      return await readBody(response, call.bytesMax ?? ANSWER_BYTES_MAX)
-    } catch (error) {
-      throw asFluxgateError(error)
+      return await read(response, call.bytesMax)
     } finally {
       done()
     }
@@ -94,7 +94,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     }
   }
 
-  return { baseUrl, open, text, json }
+  return { open, read, pieces, text, json }
 }
 
 /** The address that paths are put behind: http or https, without `/v1`, a slash at its end, or a password. Throws TypeError. */
@@ -105,22 +105,32 @@ export function parseBaseUrl(text: string): string {
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/v1$/, '')
 }
 
-/** Reads a body as UTF-8 and stops as soon as it is too long. */
-async function readBody(response: Response, bytesMax: number): Promise<string> {
-  const reader = response.body?.getReader()
-  if (reader === undefined) return ''
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+/** Reads a body and stops as soon as it is too long. */
+async function read(response: Response, bytesMax = ANSWER_BYTES_MAX): Promise<string> {
   let text = ''
-  let length = 0
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return text + decoder.decode()
-    length += value.byteLength
-    if (length > bytesMax) {
-      await reader.cancel().catch(() => undefined)
+  for await (const piece of pieces(response)) {
+    text += piece
+    if (text.length > bytesMax)
       throw new FluxgateError('answer_too_large', `the answer is longer than ${bytesMax} bytes`)
+  }
+  return text
+}
+
+/** As UTF-8. A reader that stops early ends the answer. */
+async function* pieces(response: Response): AsyncGenerator<string, void, undefined> {
+  const reader = response.body?.getReader()
+  if (reader === undefined) return
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      yield decoder.decode(value, { stream: !done })
+      if (done) return
     }
-    text += decoder.decode(value, { stream: true })
+  } catch (error) {
+    throw asFluxgateError(error)
+  } finally {
+    await reader.cancel().catch(() => undefined)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Usage } from '../../../../src/billing/usage.ts'
-import { readStream, tokenCounts, usageOf } from './reported-usage.ts'
+import { readStream, usageOf } from './reported-usage.ts'
 import type { UsageEntry } from './usage-entry.ts'
 import type { UsageLogger } from './usage-logger.ts'
 
@@ -10,7 +10,7 @@ export interface CallLabels
   model: string
 }
 
-/** An entry from an answer of OpenAI's or Anthropic's API. Tokens are 0 where the answer reports none, and `metadata.usage` says so. */
+/** An entry from an answer of OpenAI's or Anthropic's API. Its usage is empty where the answer reports none: the gateway keeps that apart from 0. */
 export function usageEntryOf(
   labels: CallLabels,
   answer: unknown,
@@ -57,19 +57,16 @@ export async function* logStream<T>(
 }
 
 function entryOf(
-  { model: asked, metadata, ...labels }: CallLabels,
+  { model: asked, ...labels }: CallLabels,
   { usage, model, id }: { usage: Usage | undefined; model: unknown; id: unknown },
   at: { startedAt: Date; latencyMs: number } | undefined,
 ): UsageEntry {
   return {
     ...labels,
     model: typeof model === 'string' && model !== '' ? model : asked,
-    ...tokenCounts(usage ?? {}),
+    usage: usage ?? {},
     ...(typeof id === 'string' && { idAtOrigin: id }),
     ...(at !== undefined && { latencyMs: at.latencyMs, occurredAt: at.startedAt }),
-    ...(usage === undefined
-      ? { metadata: { ...metadata, usage: 'not reported' } }
-      : metadata !== undefined && { metadata }),
   }
 }
 

@@ -1,5 +1,5 @@
 // The readers of usage that the gateway itself counts by.
-import { completionTokens, promptTokens, type Usage } from '../../../../src/billing/usage.ts'
+import type { Usage } from '../../../../src/billing/usage.ts'
 import { decodeMessagesUsage, mergeMessagesUsage } from '../../../../src/wire/anthropic-usage.ts'
 import { type DecodedUsage, decodeOpenaiUsage } from '../../../../src/wire/openai-usage.ts'
 import { decodeResponsesUsage } from '../../../../src/wire/responses-usage.ts'
@@ -23,15 +23,6 @@ function decode(usage: Record<string, unknown>): DecodedUsage {
     usage.cache_creation_input_tokens !== undefined ||
     usage.total_tokens === undefined
   return isMessages ? decodeMessagesUsage(usage) : decodeResponsesUsage(usage)
-}
-
-/** The counts as a log entry has them: the prompt with what came from the cache, and how much that was. */
-export function tokenCounts(usage: Usage): { inputTokens: number; outputTokens: number; cachedInputTokens: number } {
-  return {
-    inputTokens: promptTokens(usage),
-    outputTokens: completionTokens(usage),
-    cachedInputTokens: usage.cache_read ?? 0,
-  }
 }
 
 /** Reads a stream of any of the three as it passes by. */

@@ -1,21 +1,18 @@
+import { completionTokens, promptTokens, type Usage, validateUsage } from '../../../../src/billing/usage.ts'
 import { FluxgateError } from '../errors.ts'
 import { uuidV7 } from './uuid-v7.ts'
 
 /** What the gateway accepts of one entry. */
 const TEXT_CHARS_MAX = 255
 const ENTRY_BYTES_MAX = 16 * 1024
-const TOKENS_MAX = 100_000_000
 
 /** One call to a model that did not pass through the gateway. It is counted, and never charged. */
 export interface UsageEntry {
   provider: string
   /** As the provider knows it. */
   model: string
-  /** Of the whole prompt, cached or not. */
-  inputTokens: number
-  outputTokens: number
-  /** How many of `inputTokens` came from the provider's cache. */
-  cachedInputTokens?: number | undefined
+  /** What the call used, in disjoint kinds, as `usageOf` reads it off an answer. Empty where nobody knows. */
+  usage: Usage
   /** The alias that the call was made under. */
   aliasName?: string | undefined
   profile?: string | undefined
@@ -41,13 +38,13 @@ export interface EncodedEntry {
 
 /** Throws FluxgateError `entry_invalid` for what the gateway would refuse, so that it is known at once. */
 export function encodeEntry(entry: UsageEntry, nowMs: number): EncodedEntry {
-  const { provider, model, inputTokens, outputTokens, cachedInputTokens = 0, metadata } = entry
+  const { provider, model, usage, metadata } = entry
   if (provider === '' || model === '') throw invalid('provider and model must be named')
   for (const text of [provider, model]) checkText('provider and model', text)
   for (const text of [entry.aliasName, entry.profile, entry.origin, entry.idAtOrigin, entry.idempotencyKey])
     if (text !== undefined) checkText('a label', text)
-  for (const count of [inputTokens, outputTokens, cachedInputTokens]) checkCount(count)
-  if (cachedInputTokens > inputTokens) throw invalid('cachedInputTokens are part of inputTokens')
+  const check = validateUsage(usage)
+  if (!check.ok) throw invalid(check.reason)
   const { latencyMs, cost, occurredAt } = entry
   if (latencyMs !== undefined && !(latencyMs >= 0 && latencyMs < 2 ** 31)) throw invalid('latencyMs is not a duration')
   if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) throw invalid('cost is not an amount of dollars')
@@ -56,9 +53,7 @@ export function encodeEntry(entry: UsageEntry, nowMs: number): EncodedEntry {
   const json = stringify({
     provider,
     model,
-    input_tokens: inputTokens,
-    output_tokens: outputTokens,
-    cached_input_tokens: cachedInputTokens,
+    ...wireUsage(usage),
     alias_name: entry.aliasName || undefined,
     profile: entry.profile || undefined,
     origin: entry.origin || undefined,
@@ -79,9 +74,21 @@ function checkText(what: string, text: unknown): void {
     throw invalid(`${what} must be text of at most ${TEXT_CHARS_MAX} characters`)
 }
 
-function checkCount(count: unknown): void {
-  if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0 || count > TOKENS_MAX)
-    throw invalid(`tokens must be whole numbers up to ${TOKENS_MAX}`)
+/** llmring counts the whole prompt and the whole answer, and says how much of them was what. Parts that are 0 are left out. */
+function wireUsage(usage: Usage): Record<string, number | undefined> {
+  return {
+    input_tokens: promptTokens(usage),
+    output_tokens: completionTokens(usage),
+    cached_input_tokens: usage.cache_read ?? 0,
+    cache_write_5m_tokens: usage.cache_write_5m || undefined,
+    cache_write_1h_tokens: usage.cache_write_1h || undefined,
+    audio_input_tokens: usage.audio_input || undefined,
+    reasoning_tokens: usage.reasoning || undefined,
+    audio_output_tokens: usage.audio_output || undefined,
+    characters: usage.characters || undefined,
+    seconds: usage.seconds || undefined,
+    calls: usage.calls || undefined,
+  }
 }
 
 function stringify(value: unknown): string {
