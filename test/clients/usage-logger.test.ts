@@ -227,12 +227,13 @@ test('nothing that is logged, and no callback, throws into the program', async (
     entry('a', { aliasName: 'x'.repeat(256) }),
     entry('a', { origin: '\ud800' }),
     entry('a', { metadata: circle }),
-    entry('a', { metadata: { text: 'x'.repeat(20_000) } }),
+    entry('a', { metadata: { text: 'x'.repeat(70_000) } }),
     entry('a', { occurredAt: new Date(Number.NaN) }),
     entry('a', { cost: -1 }),
+    entry('a', { idempotencyKey: 'with a blank' }),
   ])
     logger.log(bad as UsageEntry)
-  assert.equal(logger.counts().rejected, 13)
+  assert.equal(logger.counts().rejected, 14)
   logger.log(entry('good'))
   await logger.close()
   assert.deepEqual(models(), ['good'])

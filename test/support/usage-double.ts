@@ -27,7 +27,7 @@ export async function createUsageDouble({ port = 0 } = {}) {
 
   function keep(entries: readonly DoubleEntry[]): unknown[] {
     return entries.map((entry) => {
-      if (isRefused(entry)) return { status: 'invalid', code: 'body_invalid', detail: 'not this one' }
+      if (isRefused(entry)) return { status: 'refused', status_code: 422, code: 'body_invalid', detail: 'not this one' }
       if (kept.has(entry.idempotency_key)) {
         duplicates += 1
         return { status: 'duplicate', log_id: entry.idempotency_key }

@@ -28,11 +28,15 @@ export async function sendBatch(
 const kept: ReadonlySet<unknown> = new Set(['created', 'duplicate'])
 
 function verdictOf(result: unknown): EntryVerdict {
-  const { status, code, detail } = isObject(result) ? result : {}
+  const { status, status_code, code, detail } = isObject(result) ? result : {}
   if (kept.has(status)) return { outcome: 'kept' }
-  const message = typeof detail === 'string' ? detail : JSON.stringify(detail ?? status ?? 'no reason given')
-  const retry = status === 'unavailable'
-  const error = new FluxgateError(typeof code === 'string' ? code : 'entry_invalid', message.slice(0, 2_000), { retry })
+  const statusCode = typeof status_code === 'number' ? status_code : undefined
+  const retry = statusCode !== undefined && statusCode >= 500
+  const message = typeof detail === 'string' ? detail : (JSON.stringify(detail) ?? 'the gateway refused it')
+  const error = new FluxgateError(typeof code === 'string' ? code : 'entry_invalid', message.slice(0, 2_000), {
+    status: statusCode,
+    retry,
+  })
   return { outcome: retry ? 'again' : 'refused', error }
 }
 

@@ -4,7 +4,7 @@ import { uuidV7 } from './uuid-v7.ts'
 
 /** What the gateway accepts of one entry. */
 const TEXT_CHARS_MAX = 255
-const ENTRY_BYTES_MAX = 16 * 1024
+const ENTRY_BYTES_MAX = 64 * 1024
 
 /** One call to a model that did not pass through the gateway. It is counted, and never charged. */
 export interface UsageEntry {
@@ -41,8 +41,11 @@ export function encodeEntry(entry: UsageEntry, nowMs: number): EncodedEntry {
   const { provider, model, usage, metadata } = entry
   if (provider === '' || model === '') throw invalid('provider and model must be named')
   for (const text of [provider, model]) checkText('provider and model', text)
-  for (const text of [entry.aliasName, entry.profile, entry.origin, entry.idAtOrigin, entry.idempotencyKey])
+  for (const text of [entry.aliasName, entry.profile, entry.origin, entry.idAtOrigin])
     if (text !== undefined) checkText('a label', text)
+  const { idempotencyKey } = entry
+  if (idempotencyKey !== undefined && !/^[!-~]{1,255}$/.test(idempotencyKey))
+    throw invalid('idempotencyKey must be 1 to 255 visible ASCII characters')
   const check = validateUsage(usage)
   if (!check.ok) throw invalid(check.reason)
   const { latencyMs, cost, occurredAt } = entry
@@ -62,7 +65,7 @@ export function encodeEntry(entry: UsageEntry, nowMs: number): EncodedEntry {
     cost,
     metadata,
     occurred_at: new Date(at).toISOString(),
-    idempotency_key: entry.idempotencyKey ?? uuidV7(at),
+    idempotency_key: idempotencyKey ?? uuidV7(at),
   })
   const bytes = new TextEncoder().encode(json).byteLength
   if (bytes > ENTRY_BYTES_MAX) throw invalid(`an entry has at most ${ENTRY_BYTES_MAX} bytes; this one has ${bytes}`)
