@@ -47,6 +47,11 @@ const server = createServer(async (request, response) => {
     let text = ''
     for await (const chunk of request) text += chunk
     posted.push(text)
+    if (posted.length === 1) {
+      response.writeHead(503)
+      response.end()
+      return
+    }
     response.writeHead(200, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ results: JSON.parse(text).logs.map(() => ({ status: 'created' })) }))
     return
@@ -130,6 +135,26 @@ test('the whole package loads there, and costs and lockfiles are the same as her
   assert.match(String(got[1]), /^[0-9a-f]{64}$/)
   assert.equal(got[1], got[2])
   assert.deepEqual(problems, [])
+})
+
+test('usage is reported from there, after a fault', options, async () => {
+  posted.length = 0
+  const counts = await page.evaluate(async (base) => {
+    const name = '@fluxgate/client'
+    const { createUsageLogger } = await import(name)
+    const backoff = { firstMs: 1, mostMs: 5 }
+    const logger = createUsageLogger({ baseUrl: base, apiKey: 'fg_key_test', collectMs: 1, backoff })
+    for (const model of ['a', 'b']) logger.log({ provider: 'openai', model, usage: { input: 1 } })
+    await logger.close()
+    return logger.counts()
+  }, url)
+  assert.deepEqual(counts, { waiting: 0, sent: 2, rejected: 0, lost: 0 })
+  assert.equal(posted.length, 2)
+  assert.deepEqual(
+    JSON.parse(posted[1] ?? '').logs.map(({ model }: { model: string }) => model),
+    ['a', 'b'],
+  )
+  problems.length = 0 // The browser notes the fault in its console.
 })
 
 test('nothing that the browser loads names a module of Node', options, async () => {
