@@ -80,7 +80,11 @@ test('an address without its slash, its /v1, its query and its password', () => 
 
 test('an aborted call and one that takes too long say so', async () => {
   const hang: typeof fetch = (_url, init) =>
-    new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason)))
+    new Promise((_, reject) => {
+      const { signal } = init ?? {}
+      if (signal?.aborted) reject(signal.reason)
+      signal?.addEventListener('abort', () => reject(signal.reason))
+    })
   const connection = createConnection({ baseUrl: 'http://gateway.example', timeoutMs: 5, fetch: hang })
   await assert.rejects(connection.json('/x'), { code: 'request_timeout', retry: true })
   await assert.rejects(connection.json('/x', { signal: AbortSignal.abort() }), {
