@@ -110,8 +110,8 @@ test('receipts reordered in their batch, moved to another one, and signed by the
   const sealed = sealBatch('batch-a', receipts, currentSigner)
   const moved = sealBatch('batch-b', others, currentSigner)
   for (const bundle of sealed) assert((await verifyBundle(bundle, vectorKeys)).ok)
+  // The other batch holds some of them too, at their own places.
   for (const [from, { receipt }] of sealed.entries())
-    // The other batch holds some of them too, at their own places.
     for (const [to, { batch }] of [...sealed, ...moved].entries())
       if (to !== from && moved[to - sealed.length]?.receipt.seq !== receipt.seq)
         expectNoticed(`receipt ${from} at place ${to}`, (await verifyBundle({ receipt, batch }, vectorKeys)).ok)

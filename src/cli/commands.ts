@@ -34,5 +34,6 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'receipt-key revoke': () => import('./receipt-key-revoke.ts'),
   'receipt-key manifest': () => import('./receipt-key-manifest.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
+  'receipt page': () => import('./receipt-page.ts'),
   simulator: () => import('./simulator.ts'),
 }

@@ -34,6 +34,7 @@ import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { homeRoutes } from '#routes/public/home.ts'
 import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
+import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
@@ -140,6 +141,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
     receiptKeyFormRoutes(scope, deps)
+    verifyPageRoutes(scope)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   addSurface(app, 'account', (scope) => {
