@@ -93,7 +93,6 @@ test('a browser verifies files without a network, and shows each step', { skip }
   await page.locator('#files').setInputFiles(['good-all-fields.json', 'keys.json'].map(vector))
   assert.match(await verdictOf(page), /All is well: 1 of 1/)
   assert.deepEqual(await page.locator('tr.ok th').allInnerTexts(), ['format', 'path', 'signature', 'key', 'charge'])
-  await page.screenshot({ path: join(tmpdir(), 'fluxgate-verify-page.png'), fullPage: true })
   await page.context().close()
 })
 

@@ -7,7 +7,7 @@ import type { Statement } from './statement.ts'
 
 const EXAMPLES_MAX = 10
 
-export interface StatementStep {
+interface StatementStep {
   name: 'one_per_day' | 'chain' | 'numbers' | 'receipts'
   ok: boolean
   detail: string

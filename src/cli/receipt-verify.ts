@@ -170,7 +170,7 @@ async function readInputs({ stdin }: Deps, options: Options): Promise<Inputs> {
   for (const where of options.proofs) proofs.push(await readProof(where))
   // A policy names its logs; the list that the root key signed names the log's key only where nothing else does.
   const vkey = options.logVkey ?? (options.policy === undefined ? read.logVkey : undefined)
-  const policy = await readPolicy(options.policy, vkey)
+  const policy = proofs.length === 0 ? undefined : await readPolicy(options.policy, vkey)
   if (proofs.length > 0 && policy === undefined)
     throw new Error('a proof is of a log: say which one to trust with --log-vkey or --policy')
   const { commitKey, request, response } = options

@@ -33,7 +33,7 @@ export async function verifyItems(
 
   const signed = manifest === undefined ? undefined : await verifyDocumentBundle(manifest.bundle, keys, { rootKeyId })
   const vkey = signed?.document?.v === 'fluxgate-keys/1' ? signed.document.log_vkey : undefined
-  const policy = await readPolicy(items, vkey).catch((error: Error) => {
+  const policy = await readPolicy(items, proofs.length === 0 ? undefined : vkey).catch((error: Error) => {
     problems.push(error.message)
     return undefined
   })

@@ -1,8 +1,17 @@
 import { type KeyManifest, MANIFEST_VERSION, manifestText } from '#billing/key-manifest.ts'
 import { STATEMENT_VERSION, type Statement } from '#billing/statement.ts'
+import { encodeVerifierKey, verifierKey } from '#billing/tlog/verifier-key.ts'
 import type { DocumentStepName } from '#billing/verify-document.ts'
 import { otherBundle } from './good.ts'
-import { currentSigner, retiredSigner, revokedSigner, rootSigner, strangerRootSigner, vectorKeys } from './keys.ts'
+import {
+  currentSigner,
+  logSigner,
+  retiredSigner,
+  revokedSigner,
+  rootSigner,
+  strangerRootSigner,
+  vectorKeys,
+} from './keys.ts'
 import { type LooseDocumentBundle, sealDocuments } from './seal.ts'
 
 export interface DocumentVector {
@@ -75,7 +84,7 @@ const manifest = signed({
   root_key_id: rootSigner.keyId,
   root_public_key: rootSigner.publicKey.toString('base64url'),
   ...vectorKeys,
-  log_vkey: 'receipts.example.com/1+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k',
+  log_vkey: encodeVerifierKey(await verifierKey('receipts.example.com/1', 'note', logSigner.publicKey)),
   legacy_keys: [{ key_id: 'key_b43cdfe1bf180ef4', public_key: 'A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg' }],
 })
 

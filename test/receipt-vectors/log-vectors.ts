@@ -17,7 +17,7 @@ import { type LooseBundle, sealOne } from './seal.ts'
 
 // A log of 13 batches in which two bundles stand, its checkpoints with and without witnesses, and what forgers make of them.
 
-export const ORIGIN = 'receipts.example.com/1'
+const ORIGIN = 'receipts.example.com/1'
 const SIZE = 13
 const OLD_SIZE = 6
 const SEEN = '2026-11-25T11:00:00.000Z'
