@@ -187,9 +187,14 @@ export type App = Awaited<ReturnType<typeof createApp>>
 async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
-  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
-  if (manifest !== undefined)
-    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  try {
+    const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+    if (manifest !== undefined)
+      log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  } catch (error) {
+    // Another root key than before, for one: the list stays as it was, and receipts are signed all the same.
+    log.error({ err: error }, 'the list of receipt keys could not be signed')
+  }
 }
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */

@@ -37,9 +37,13 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'receipt-key revoke': () => import('./receipt-key-revoke.ts'),
   'receipt-key manifest': () => import('./receipt-key-manifest.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
+<<<<<<< HEAD
   'log status': () => import('./log-status.ts'),
   'log monitor': () => import('./log-monitor.ts'),
   'log restart': () => import('./log-restart.ts'),
   witness: () => import('./witness.ts'),
+=======
+  'receipt page': () => import('./receipt-page.ts'),
+>>>>>>> statements
   simulator: () => import('./simulator.ts'),
 }
