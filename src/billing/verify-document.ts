@@ -90,7 +90,7 @@ export async function verifyDocumentBundle(
   ]
   if (document?.v === MANIFEST_VERSION) steps.push(await root(document, policy.rootKeyId))
   const ok = steps.every((step) => step.ok)
-  return document === undefined ? { ok, steps } : { ok, document_id: idOf(document), document, steps }
+  return document === undefined ? { ok, steps } : { ok, document_id: document.document_id, document, steps }
 }
 
 /** The same for the text of a bundle, read strictly. */
@@ -129,10 +129,6 @@ function exactly(value: Record<string, unknown>, fields: Readonly<Record<string,
   return value as unknown as SignedDocument
 }
 
-function idOf(document: SignedDocument): string {
-  return document.v === CERTIFICATE_VERSION ? document.certificate_id : document.document_id
-}
-
 interface ReadBundle {
   format: VerifyStep<'format'>
   /** Canonical text of the document, as far as it has one. */
@@ -164,7 +160,7 @@ function readBundle(bundle: unknown): ReadBundle {
   }
   if (read.document === undefined || read.batch === undefined)
     return { ...read, format: failed('format', problems.join('; ')) }
-  return { ...read, format: passed('format', `${read.document.v} ${idOf(read.document)}`) }
+  return { ...read, format: passed('format', `${read.document.v} ${read.document.document_id}`) }
 }
 
 /** A copy that cannot change while it is checked, made of nothing but plain JSON values. */

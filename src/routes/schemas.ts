@@ -234,6 +234,14 @@ export const BundleBody = Type.Object(
   { description: 'Everything that is needed to verify the receipt offline, but for the public keys.' },
 )
 
+export const DocumentBundleBody = Type.Object(
+  { document: Type.Object({}, { additionalProperties: true }), batch: Type.Object({}, { additionalProperties: true }) },
+  {
+    description:
+      'A signed document: docs/receipts.md. Everything that is needed to verify it offline, but for the public keys.',
+  },
+)
+
 export const ErrorBody = Type.Object(
   {
     error: Type.Object({

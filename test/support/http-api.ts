@@ -1,8 +1,11 @@
 import nodeAssert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { Compile } from 'typebox/schema'
+import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
+import { splitReported } from '#domain/certificates/split-reported.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
@@ -25,7 +28,7 @@ import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
-import { createTestTill } from '#test/support/till.ts'
+import { createTestTill, TILL_SEED } from '#test/support/till.ts'
 
 const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
 
@@ -161,6 +164,13 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     settings: createSettingsEditor(editing),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
+    receiptDesk: createReceiptDesk({
+      db,
+      signer: createReceiptSigner(TILL_SEED),
+      logOrigin: 'fluxgate.test/1',
+      splitCost: splitReported(priceBook),
+      receiptKeys: () => publicReceiptKeys(db),
+    }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
@@ -195,7 +205,8 @@ function describeAnswers(document: object) {
     paths,
     find(url: string): string | undefined {
       const [path = ''] = url.split('?')
-      return patterns.find(([, pattern]) => pattern.test(path))?.[0]
+      // As a router does: an address as it is written comes before one with parameters.
+      return Object.hasOwn(paths, path) ? path : patterns.find(([, pattern]) => pattern.test(path))?.[0]
     },
     statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),
     check(route: string, answer: Answer): void {

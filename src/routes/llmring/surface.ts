@@ -1,5 +1,6 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Keyring } from '#domain/keyring.ts'
+import { requireScope } from '#domain/scopes.ts'
 import { clientKeyDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
@@ -8,6 +9,7 @@ import { lenientValidator } from './lenient-validator.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
+import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
 import { renderDetail } from './render-detail.ts'
 
 declare module 'fastify' {
@@ -17,7 +19,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps {
+export interface LlmringDeps extends MetaDeps, ReceiptsDeps {
   keyring: Keyring
 }
 
@@ -53,15 +55,18 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
+    receiptsRoutes(scope, deps)
     done()
   })
 }
 
 function authenticateClient(keyring: Keyring) {
   return async (request: FastifyRequest): Promise<void> => {
-    if (request.routeOptions.config.scope === undefined) return
+    const { scope } = request.routeOptions.config
+    if (scope === undefined) return
     const secret = presentedLlmringKey(request.headers)
     const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
+    requireScope(key, scope)
     request.setDecorator(clientKeyDecorator, key)
   }
 }
