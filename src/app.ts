@@ -3,6 +3,9 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Db } from '#db/pool.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
+import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createProjects } from '#domain/projects.ts'
@@ -10,6 +13,7 @@ import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
@@ -30,6 +34,7 @@ import { readPriceBook } from './read-price-book.ts'
 const VERSION = '0.1.0'
 /** How long a stop waits for clients that have not yet read the end of their answer. */
 const LAST_BYTES_MS = 5_000
+const CONTENT_SWEEP_MS = 10 * 60_000
 
 /**
  * Puts the parts together: database, books, router, hot path, HTTP. Throws Error with what to do, and then leaves nothing
@@ -51,6 +56,13 @@ export async function createApp(config: Config, installation: Installation, log:
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
+  const contentSweeper = createContentSweeper({
+    db,
+    everyMs: CONTENT_SWEEP_MS,
+    onForgotten: (messages) => log.info({ messages }, 'deleted messages whose time was over'),
+    onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
+  })
+  opened.defer(() => contentSweeper.close())
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
   const inference = createInferenceRoutes(gateway, {
@@ -70,6 +82,9 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     receiptDesk: openReceiptDesk(parts, db, priceBook),

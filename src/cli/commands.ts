@@ -11,6 +11,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   api: async () => api,
   migrate: () => import('./migrate.ts'),
   'project create': () => import('./project-create.ts'),
+  'project set': () => import('./project-set.ts'),
   'project list': () => import('./project-list.ts'),
   'key create': () => import('./key-create.ts'),
   'key list': () => import('./key-list.ts'),

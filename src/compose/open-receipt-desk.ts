@@ -11,7 +11,7 @@ export function openReceiptDesk({ config, installation }: Parts, db: Db, priceBo
     db,
     signer: installation.signer,
     logOrigin: config.RECEIPT_LOG_ORIGIN,
-    splitCost: splitReported(priceBook),
+    splitCost: splitReported(() => priceBook),
     receiptKeys: () => publicReceiptKeys(db),
   })
 }

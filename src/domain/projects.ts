@@ -4,6 +4,7 @@ import type { Db, Tx } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
 import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import type { ContentLevel } from './conversations/content-level.ts'
 import { NAME_CHARS_MAX, requirePlainText } from './plain-text.ts'
 
 /** A usage context: it owns keys and charges one wallet. */
@@ -13,14 +14,19 @@ export interface Project {
   /** What receipts call its wallet. */
   account: string
   walletId: bigint
+  /** What is kept of conversations that its clients report. */
+  contentLogging: ContentLevel
+  contentRetentionDays: number
   createdAt: Date
 }
 
 export const PROJECTS_PAGE_MAX = 100
+export const RETENTION_DAYS_MAX = 3_650
 
 const UNIQUE_VIOLATION = '23505'
 
-const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
+const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.content_logging as "contentLogging",
+  p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
 export function createProjects(deps: { db: Db }) {
@@ -64,6 +70,22 @@ export function createProjects(deps: { db: Db }) {
     /** Throws AppError not_found. */
     async get(id: string): Promise<Project> {
       const { rows } = await db.query<Project>(`select ${columns} from ${tables} where p.id = $1`, [id])
+      const [project] = rows
+      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
+      return project
+    },
+
+    /** Changes what a project keeps of conversations, for what comes; the rest stays. Throws AppError not_found. */
+    async update(
+      id: string,
+      changes: { contentLogging?: ContentLevel | undefined; contentRetentionDays?: number | undefined },
+    ): Promise<Project> {
+      const { rows } = await db.query<Project>(
+        `with p as (update project set content_logging = coalesce($2, content_logging),
+                      content_retention_days = coalesce($3, content_retention_days) where id = $1 returning *)
+         select ${columns} from p join wallet w on w.id = p.wallet_id`,
+        [id, changes.contentLogging ?? null, changes.contentRetentionDays ?? null],
+      )
       const [project] = rows
       if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
       return project

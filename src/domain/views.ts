@@ -13,6 +13,8 @@ export function projectView(project: Project) {
     id: project.id,
     name: project.name,
     account: project.account,
+    content_logging: project.contentLogging,
+    content_retention_days: project.contentRetentionDays,
     created_at: project.createdAt.toISOString(),
   }
 }

@@ -2,6 +2,7 @@ import { type TSchema, Type } from 'typebox'
 import { outcomeNumbers } from '#billing/outcome.ts'
 import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION } from '#billing/receipt.ts'
 import { usageKinds, usageSources } from '#billing/usage.ts'
+import { contentLevels } from '#domain/conversations/content-level.ts'
 import { OVERLAP_SECONDS } from '#domain/keys.ts'
 import { scopes } from '#domain/scopes.ts'
 
@@ -61,6 +62,8 @@ const projectMembers = {
   id: Type.String(),
   name: Type.String(),
   account: Type.String({ description: 'What receipts call its wallet.' }),
+  content_logging: Type.Enum(contentLevels, { description: 'What is kept of conversations that clients report.' }),
+  content_retention_days: Type.Integer({ description: 'How long.' }),
   created_at: Time,
 }
 

@@ -301,6 +301,30 @@ test('a failure leaves nothing behind', async () => {
   assert.equal(body.certified_count, 2)
 })
 
+test('the parts of a cost are signed where the price book of today set it, for reports as clients send them', async () => {
+  const project = await openProject()
+  const report = {
+    model: 'gpt-4o-mini',
+    provider: 'openai',
+    input_tokens: 1_001,
+    output_tokens: 201,
+    cached_input_tokens: 400,
+  }
+  for (const _ of [1, 2]) {
+    const { status, body } = await project.call('POST /api/v1/log', { ...report, alias: 'summarizer', cost: 0.5 })
+    assert.equal(status, 200, JSON.stringify(body))
+  }
+  const { body } = await project.generate({ since_last_receipt: true })
+  const { receipt } = body
+  const { totals } = receipt.v2.document
+  assert.equal(BigInt(totals.input_cost_nanousd) + BigInt(totals.output_cost_nanousd), BigInt(totals.cost_nanousd))
+  assert.deepEqual([receipt.cost_split, receipt.alias], [true, 'summarizer'])
+  assert(receipt.input_cost > 0 && receipt.output_cost > 0)
+  const { body: logs } = await project.call(`GET ${RECEIPTS}/${receipt.receipt_id}/logs`)
+  assert.equal(logs.logs[0].proof.entry.reported_cost, '0.5')
+  assert.equal((await verify(receipt)).valid, true)
+})
+
 test('preview 200: the figures of a certificate, without making one', async () => {
   const project = await openProject([
     { occurredAt: '2026-11-01T00:00:00Z', alias: 'fast', cost: 270_000n },

@@ -6,6 +6,8 @@ import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
 import { splitReported } from '#domain/certificates/split-reported.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
@@ -21,6 +23,7 @@ import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
@@ -162,13 +165,16 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     router: createRouterEditor(editing),
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     receiptDesk: createReceiptDesk({
       db,
       signer: createReceiptSigner(TILL_SEED),
       logOrigin: 'fluxgate.test/1',
-      splitCost: splitReported(priceBook),
+      splitCost: splitReported(() => priceBook),
       receiptKeys: () => publicReceiptKeys(db),
     }),
     audit: () => auditLedger(db),

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
-import { PROJECTS_PAGE_MAX, type Projects } from '#domain/projects.ts'
+import { contentLevels } from '#domain/conversations/content-level.ts'
+import { PROJECTS_PAGE_MAX, type Projects, RETENTION_DAYS_MAX } from '#domain/projects.ts'
 import { projectView, walletView } from '#domain/views.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
@@ -63,6 +64,30 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
       const project = await projects.get(request.params.id)
       const wallet = await wallets.ofProject(project.id)
       return { ...projectView(project), wallet: walletView(wallet, deps.fluxNanousd) }
+    },
+  )
+
+  app.patch(
+    '/api/admin/projects/:id',
+    {
+      schema: {
+        summary:
+          'Change what a project keeps of conversations; a project is a usage context and keeps nothing of them at first',
+        params: PathId,
+        body: Type.Object(
+          {
+            content_logging: Type.Optional(Type.Enum(contentLevels)),
+            content_retention_days: Type.Optional(Type.Integer({ minimum: 1, maximum: RETENTION_DAYS_MAX })),
+          },
+          { additionalProperties: false, minProperties: 1 },
+        ),
+        response: answers({ 200: ProjectBody }, 400, 401, 404, 413, 415, 503),
+      },
+    },
+    async (request) => {
+      const { content_logging, content_retention_days } = request.body
+      const changes = { contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      return projectView(await projects.update(request.params.id, changes))
     },
   )
 }

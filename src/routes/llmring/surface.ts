@@ -5,7 +5,9 @@ import { clientKeyDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
+import { type ConversationDeps, conversationRoutes } from './conversations.ts'
 import { lenientValidator } from './lenient-validator.ts'
+import { type LogDeps, logRoutes } from './log.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
@@ -19,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps, ReceiptsDeps {
+export interface LlmringDeps extends MetaDeps, LogDeps, ConversationDeps, ReceiptsDeps {
   keyring: Keyring
 }
 
@@ -56,6 +58,8 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     metaRoutes(scope, deps)
     aliasRoutes(scope)
     receiptsRoutes(scope, deps)
+    logRoutes(scope, deps)
+    conversationRoutes(scope, deps)
     done()
   })
 }
