@@ -33,6 +33,7 @@ import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
 import { openRegistry } from './compose/open-registry.ts'
+import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
@@ -111,6 +112,7 @@ export async function createApp(config: Config, installation: Installation, log:
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
+    receiptDesk: openReceiptDesk(parts, db, priceBook),
     audit,
     readiness: async () =>
       stopping

@@ -53,6 +53,13 @@ export interface ProjectChange {
   contentRetentionDays?: number | undefined
 }
 
+export interface ProjectChange {
+  name?: string | undefined
+  description?: string | null | undefined
+  contentLogging?: ContentLevel | undefined
+  contentRetentionDays?: number | undefined
+}
+
 export function createProjects(deps: { db: Db }) {
   const { db } = deps
 

@@ -4,8 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
+import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
+import { splitReported } from '#domain/certificates/split-reported.ts'
 import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
@@ -41,7 +44,7 @@ import { createTestDatabase } from '#test/support/database.ts'
 import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
-import { createTestTill } from '#test/support/till.ts'
+import { createTestTill, TILL_SEED } from '#test/support/till.ts'
 
 const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
 
@@ -214,9 +217,19 @@ function buildApp(
     usageLog,
     logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
+<<<<<<< HEAD
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
+=======
+    receiptDesk: createReceiptDesk({
+      db,
+      signer: createReceiptSigner(TILL_SEED),
+      logOrigin: 'fluxgate.test/1',
+      splitCost: splitReported(() => priceBook),
+      receiptKeys: () => publicReceiptKeys(db),
+    }),
+>>>>>>> certificates
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
@@ -250,6 +263,7 @@ function describeAnswers(document: object) {
     paths,
     find(url: string): string | undefined {
       const [path = ''] = url.split('?')
+      // As a router does: an address as it is written comes before one with parameters.
       return Object.hasOwn(paths, path) ? path : patterns.find(([, pattern]) => pattern.test(path))?.[0]
     },
     statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),

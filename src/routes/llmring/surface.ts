@@ -14,6 +14,7 @@ import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
 import { type RegistryDeps, registryRoutes } from './registry.ts'
+import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
 import { renderDetail } from './render-detail.ts'
 import { type StatsDeps, statsRoutes } from './stats.ts'
 
@@ -26,7 +27,7 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps, StatsDeps, LogsDeps {
+export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps, StatsDeps, LogsDeps, ReceiptsDeps {
   keyring: Keyring
   adminKey: Secret
 }
@@ -69,6 +70,7 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     metaRoutes(scope, deps)
     aliasRoutes(scope)
     registryRoutes(scope, deps)
+    receiptsRoutes(scope, deps)
     logRoutes(scope, deps)
     conversationRoutes(scope, deps)
     statsRoutes(scope, deps)
