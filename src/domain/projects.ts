@@ -23,7 +23,7 @@ const UNIQUE_VIOLATION = '23505'
 const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
-export function createProjects(deps: { db: Db }) {
+export function createProjects(deps: { db: Db | Tx }) {
   const { db } = deps
 
   async function find(idOrName: string): Promise<Project | undefined> {
