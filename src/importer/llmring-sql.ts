@@ -20,7 +20,11 @@ export function unlessBlank(expression: string): string {
 
 /** A moment, with times without a zone read as the zone in parameter `$zone`. */
 export function momentOf(table: string, found: Found, zone: string): string {
-  return found.type === 'timestamp' ? `(${columnOf(table, found)} at time zone ${zone})` : columnOf(table, found)
+  const column = columnOf(table, found)
+  // The parameter stands in both, because a statement must use all that it is given.
+  return found.type === 'timestamp'
+    ? `(${column} at time zone ${zone})`
+    : `(case when ${zone} is not null then ${column} end)`
 }
 
 /**
