@@ -30,6 +30,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'settings get': () => import('./settings-get.ts'),
   'settings set': () => import('./settings-set.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
+  'import airi': () => import('./import-airi.ts'),
   'import llmring': () => import('./import-llmring.ts'),
   simulator: () => import('./simulator.ts'),
 }

@@ -1,10 +1,12 @@
 import type { Db } from '#db/pool.ts'
+import { runPhase } from '#importer/import-phase.ts'
 import { readLegacyKey } from '#importer/legacy-payload.ts'
 import { type BackfillOptions, backfillLlmring } from '#importer/llmring-backfill.ts'
 import { contractLlmring } from '#importer/llmring-contract.ts'
 import { expandLlmring } from '#importer/llmring-expand.ts'
-import { type LlmringContext, runLlmringPhase } from '#importer/llmring-import.ts'
+import type { LlmringContext } from '#importer/llmring-import.ts'
 import { planLlmring } from '#importer/llmring-plan.ts'
+import { recogniseLlmring } from '#importer/llmring-shape.ts'
 import { switchLlmring } from '#importer/llmring-switch.ts'
 import { verifyLlmring } from '#importer/llmring-verify.ts'
 import type { Phase } from '#importer/report.ts'
@@ -65,13 +67,16 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     contract: (context) => contractLlmring(context, values['drop-alias-storage'] && values['i-have-a-backup']),
   }
   const settings = {
+    system: 'llmring' as const,
+    phase,
+    recognise: recogniseLlmring,
     name: values.name,
     sourceUrl: values.source,
     schema: values.schema,
     timeZone: values['source-timezone'],
     sourceMoved: values['source-moved'],
   }
-  const report = await withDatabase(deps, (db: Db) => runLlmringPhase(db, settings, phase, work[phase]))
+  const report = await withDatabase(deps, (db: Db) => runPhase(db, settings, work[phase]))
   printReport(deps.out, report, values.json === true)
   return report.ok ? 0 : 1
 }

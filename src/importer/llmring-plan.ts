@@ -19,7 +19,6 @@ export async function planLlmring(context: LlmringContext, lockfiles: string | u
     receipts: await receiptsDigest(tx, shape),
     others: await countOthers(tx, shape),
   }))
-  report.figure('times without a zone are read as', run.timeZone)
   for (const [name, value] of Object.entries(found.totals)) report.figure(name, value)
   for (const [name, value] of Object.entries(found.peculiar)) report.figure(name, value)
   report.figure('projects to be made', found.owners.owners.length)

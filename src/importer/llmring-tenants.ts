@@ -18,13 +18,9 @@ const NO_KEY = 'imported'
  * already keeps its key and project: the history joins it.
  */
 export async function openTenants(db: Db, name: string, source: SourceOwners): Promise<void> {
-  for (const owner of source.owners) {
+  const { projectOf } = await readTenants(db, name)
+  for (const owner of source.owners.filter(({ kind, sourceHash }) => projectOf(kind, sourceHash) === undefined)) {
     await transaction(db, async (tx) => {
-      const { rowCount } = await tx.query(
-        'select from import_tenant where import = $1 and kind = $2 and source_hash = $3',
-        [name, owner.kind, owner.sourceHash],
-      )
-      if (rowCount !== 0) return
       const projectId = (await ownerOfKey(tx, owner)) ?? (await openProject(tx, name, owner))
       await tx.query('insert into import_tenant (import, kind, source_hash, project_id) values ($1, $2, $3, $4)', [
         name,
