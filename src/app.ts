@@ -21,6 +21,7 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRouter } from './compose/open-router.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
@@ -71,11 +72,13 @@ export async function createApp(config: Config, installation: Installation, log:
     ...router.editors,
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
+    receiptDesk: openReceiptDesk(parts, db, priceBook),
     audit,
     readiness: async () =>
       stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
+    corsOrigins: config.CORS_ORIGINS ?? [],
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
     log,
     serverFactory(handler) {

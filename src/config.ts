@@ -72,6 +72,17 @@ export const settings = {
     },
   }),
 
+  CORS_ORIGINS: optional({
+    description:
+      'Origins whose pages may call the routes of docs/usage.md, separated by commas, or `*` for all. None when unset; cookies are never involved.',
+    parse(value) {
+      const origins = value.split(',').map((origin) => origin.trim())
+      const isOrigin = (origin: string) => origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)
+      if (origins.length > 100 || !origins.every(isOrigin)) throw new Error('a list of origins, as https://app.example')
+      return origins
+    },
+  }),
+
   BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
   OPEN_BODY_BYTES_MAX: integer('What the bodies of all open calls may take up together, in bytes.', 256 * 1024 * 1024, {
     min: 1024,

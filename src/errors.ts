@@ -13,6 +13,12 @@ const table = {
     retry: false,
     message: 'The Idempotency-Key header is missing or not 1 to 255 visible ASCII characters.',
   },
+  key_malformed: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The key that was sent cannot be one.',
+  },
   pricing_missing: {
     status: 400,
     type: 'invalid_request_error',
@@ -42,6 +48,24 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'The provider rejected the request.',
+  },
+  selection_missing: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Must specify one of: conversation_id, date range, log_ids, or since_last_receipt',
+  },
+  selection_too_large: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'More than 10,000 logs match, the most that one certificate can hold. Choose fewer, or a shorter range.',
+  },
+  logs_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'No logs found matching the criteria',
   },
   invalid_api_key: {
     status: 401,
@@ -88,6 +112,44 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'This idempotency key was used with another body.',
+  },
+  log_already_certified: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A log is certified once.',
+  },
+  log_has_receipt: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A call through the gateway has its receipt.',
+  },
+  receipt_not_accepted: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'This server signs statements about logs that it holds, and nothing that a client sends. Use POST /api/v1/receipts/generate, or POST /api/v1/receipts/verify to check a receipt.',
+  },
+  aliases_are_local: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
+  },
+  key_not_rotatable: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This key was rotated already, was revoked or has expired.',
+  },
+  too_many_keys: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has 1,000 keys that work: revoke some.',
   },
   exceeds_charge: {
     status: 409,

@@ -6,6 +6,7 @@ import type { CliDeps } from '#cli/command.ts'
 import { commands } from '#cli/commands.ts'
 import { runCli } from '#cli/run-cli.ts'
 import { createPool } from '#db/pool.ts'
+import { scopeSet } from '#domain/scopes.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -75,7 +76,8 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const { rows } = await database.db.query('select wallet_id from project')
-  const receipt = `rcp_${await till.charge({ keyId: key.id, projectId: project.id, account: project.account, walletId: rows[0].wallet_id }, 2_000_000n)}`
+  const caller = { keyId: key.id, projectId: project.id, account: project.account, scopes: scopeSet(key.scopes) }
+  const receipt = `rcp_${await till.charge({ ...caller, walletId: rows[0].wallet_id }, 2_000_000n)}`
   await till.close()
   const refund = await json('refund', receipt, '--usd', '0.0005', '--reason', 'slow', '--key', 'r1')
   assert.deepEqual([refund.receipt_id, refund.amount_nanousd], [receipt, '500000'])

@@ -51,19 +51,38 @@ create table api_key (
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  scopes text[] default '{inference,ingest,read}'::text[] not null,
+  last_used_at timestamp with time zone,
+  rotated_to text,
+  legacy boolean default false not null,
   constraint api_key_hash_key UNIQUE (hash),
+  constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
+  constraint api_key_check CHECK ((rotated_to <> id)),
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
-  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
+);
+
+create table certificate (
+  document_id text not null,
+  project_id text not null,
+  entries integer not null,
+  request_hash bytea,
+  constraint certificate_pkey PRIMARY KEY (document_id),
+  constraint certificate_entries_check CHECK (((entries >= 1) AND (entries <= 10000))),
+  constraint certificate_request_hash_check CHECK ((length(request_hash) = 32))
 );
 
 create table certified_log (
   log_id uuid not null,
   document_id text not null,
   pos integer not null,
+  leaf bytea not null,
   constraint certified_log_document_id_pos_key UNIQUE (document_id, pos),
   constraint certified_log_pkey PRIMARY KEY (log_id),
+  constraint certified_log_leaf_check CHECK ((length(leaf) = 32)),
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
@@ -204,6 +223,14 @@ create table imported_airi_flux_transaction (
   constraint imported_airi_flux_transaction_pkey PRIMARY KEY (import, id)
 );
 
+create table key_change (
+  revision bigint generated always as identity not null,
+  hash bytea not null,
+  changed_at timestamp with time zone default clock_timestamp() not null,
+  constraint key_change_pkey PRIMARY KEY (revision),
+  constraint key_change_hash_check CHECK ((length(hash) = 32))
+);
+
 create table legacy_receipt (
   receipt_id text not null,
   project_id text not null,
@@ -260,9 +287,11 @@ create table receipt_key (
   not_before timestamp with time zone default now() not null,
   not_after timestamp with time zone,
   revoked_at timestamp with time zone,
+  revoked_reason text,
   constraint receipt_key_pkey PRIMARY KEY (key_id),
   constraint receipt_key_key_id_check CHECK ((key_id ~ '^rk_[0-9a-f]{16}$'::text)),
-  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32))
+  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32)),
+  constraint receipt_key_revoked_reason_check CHECK (((length(revoked_reason) >= 1) AND (length(revoked_reason) <= 500)))
 );
 
 create table reported_log (
@@ -488,11 +517,15 @@ CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, cr
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
 
+CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_transaction USING btree (import, user_id, created_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
+
+CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
 CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
 
@@ -500,19 +533,27 @@ CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
 
+CREATE INDEX signed_document_keys ON fluxgate.signed_document USING btree (issued_at) WHERE (kind = 'keys'::text);
+
 CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
 
 CREATE INDEX signed_document_project ON fluxgate.signed_document USING btree (project_id, kind, issued_at, id);
 
+CREATE INDEX signed_document_statement ON fluxgate.signed_document USING btree (period) WHERE (kind = 'statement'::text);
+
 CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
+
+CREATE INDEX transfer_moved ON fluxgate.transfer USING btree (at) WHERE (code <> ALL (ARRAY[10, 20]));
 
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
 
 CREATE INDEX usage_15m_bucket ON fluxgate.usage_15m USING btree (bucket);
 
 CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_id);
+
+CREATE INDEX usage_series_wallet ON fluxgate.usage_series USING btree (wallet_id);
 
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
 
@@ -521,6 +562,12 @@ alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id
 alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
+alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
+
+alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
@@ -731,6 +778,33 @@ begin
   select case when op.n is null then -1 when g.n is not null then g.got
               when op.number = op.extension then op.extended else 0 end
   from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n order by o.n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  foreach v_hash in array case when tg_op = 'INSERT' then array[new.hash]
+                               when tg_op = 'DELETE' or old.hash = new.hash then array[old.hash]
+                               else array[old.hash, new.hash] end loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changes_in_turn()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  return null;
 end $function$
 ;
 
@@ -1066,6 +1140,14 @@ CREATE TRIGGER guard BEFORE UPDATE ON account FOR EACH ROW EXECUTE FUNCTION acco
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 

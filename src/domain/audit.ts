@@ -132,6 +132,56 @@ const invariants = {
       sha256('\\x00'::bytea || convert_to(d.document, 'UTF8')) is distinct from substring(b.leaves from d.pos * 32 + 1 for 32)) as bad
     from signed_document d left join receipt_batch b on b.batch_id = d.batch_id`,
 
+  'statements of a wallet go on where the one before ended': `
+    select count(*) as checked, count(*) filter (where opening <> coalesce(closed, 0) or total <> coalesce(before, 0) + receipts
+                                                    or total + open <> highest or highest < coalesce(highest_before, 0)) as bad
+    from (select opening, total, receipts, open, highest, lag(closing) over w as closed, lag(total) over w as before,
+                 lag(highest) over w as highest_before
+          from (select wallet_id, period, (s->>'opening_nanousd')::bigint as opening, (s->>'closing_nanousd')::bigint as closing,
+                       (s->>'receipts_total')::bigint as total, (s->'receipts'->>'count')::bigint as receipts,
+                       (s->'open'->>'count')::bigint as open, (s->>'highest')::bigint as highest
+                from (select wallet_id, period, document::jsonb as s from signed_document where kind = 'statement') d) f
+          window w as (partition by wallet_id order by period)) x`,
+
+  'a statement says what the books say of its day': `
+    select count(*) as checked, count(*) filter (where
+      (d.s->>'account') is distinct from w.account
+      or (d.s->>'day') is distinct from d.period
+      or (d.s->>'granted_nanousd')::bigint <> coalesce(t.granted, 0) or (d.s->>'refunded_nanousd')::bigint <> coalesce(t.refunded, 0)
+      or (d.s->>'expired_nanousd')::bigint <> coalesce(t.expired, 0) or (d.s->>'charged_nanousd')::bigint <> coalesce(t.charged, 0)
+      or (d.s->>'adjusted_nanousd')::bigint <> coalesce(t.adjusted, 0)
+      or (d.s->>'closing_nanousd')::bigint - (d.s->>'opening_nanousd')::bigint <> coalesce(t.moved, 0)
+      or (d.s->'receipts'->>'count')::bigint <> coalesce(l.n, 0)) as bad
+    from (select wallet_id, period, document::jsonb as s from signed_document where kind = 'statement') d
+    join wallet w on w.id = d.wallet_id
+    left join (
+      select a.wallet_id, to_char(t.at, 'YYYY-MM-DD') as period,
+             sum(case when t.credit = a.id then t.amount else -t.amount end) as moved,
+             sum(t.amount) filter (where t.code in (1, 2)) as granted, sum(t.amount) filter (where t.code = 11) as refunded,
+             sum(t.amount) filter (where t.code = 3) as expired, sum(t.amount) filter (where t.code = 10) as charged,
+             sum(case when t.credit = a.id then t.amount else -t.amount end) filter (where t.code not in (1, 2, 3, 10, 11)) as adjusted
+      from transfer t join account a on a.id in (t.debit, t.credit) and a.kind = 1 group by 1, 2) t
+      on t.wallet_id = d.wallet_id and t.period = d.period
+    left join (select wallet_id, to_char(settled_at, 'YYYY-MM-DD') as period, count(*) as n from request_log group by 1, 2) l
+      on l.wallet_id = d.wallet_id and l.period = d.period`,
+
+  'a certificate says what the logs on it say, and each of them once': `
+    select count(*) as checked, count(*) filter (where
+      (d.document::jsonb->'entries'->>'n')::bigint is distinct from x.n or c.entries is distinct from x.n
+      or x.last is distinct from x.n - 1 or x.strangers > 0
+      or (t->>'calls')::bigint is distinct from x.n
+      or (t->>'input_tokens')::numeric is distinct from x.i or (t->>'output_tokens')::numeric is distinct from x.o
+      or (t->>'cost_nanousd')::numeric is distinct from x.k or (t->>'unpriced')::bigint is distinct from x.u) as bad
+    from signed_document d cross join lateral (select d.document::jsonb->'totals' as t) y
+    left join certificate c on c.document_id = d.id and c.project_id = d.project_id
+    left join (
+      select l.document_id, count(*) as n, max(l.pos) as last, sum(r.input_tokens) as i, sum(r.output_tokens) as o,
+             coalesce(sum(r.cost), 0) as k, count(*) filter (where r.cost is null) as u,
+             count(*) filter (where r.project_id is distinct from s.project_id) as strangers
+      from certified_log l join reported_log r on r.id = l.log_id join signed_document s on s.id = l.document_id
+      group by 1) x on x.document_id = d.id
+    where d.kind = 'certificate'`,
+
   'usage that was reported is never charged': `
     select count(*) as checked, count(*) filter (where t.ref is not null) as bad
     from reported_log l left join transfer t on t.ref = l.id`,

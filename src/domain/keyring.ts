@@ -4,6 +4,7 @@ import type { Db } from '#db/pool.ts'
 import { createBoundedCache } from '#lib/bounded-cache.ts'
 import { AppError } from '#src/errors.ts'
 import { isSecretShaped, KEY_CHANNEL } from './keys.ts'
+import { type Scope, scopeSet } from './scopes.ts'
 
 /** Who calls: everything that admission needs to know of a key. */
 export interface AuthenticatedKey {
@@ -11,6 +12,8 @@ export interface AuthenticatedKey {
   projectId: string
   walletId: bigint
   account: string
+  /** What the key may do: requireScope() refuses the rest. */
+  scopes: ReadonlySet<Scope>
 }
 
 export interface KeyringOptions {
@@ -144,19 +147,21 @@ async function findKey(
   msMax: number,
 ): Promise<{ key: AuthenticatedKey; leftMs: number } | undefined> {
   const query = {
-    text: `select k.id as "keyId", k.project_id as "projectId", p.wallet_id as "walletId", w.account,
+    text: `select k.id as "keyId", k.project_id as "projectId", p.wallet_id as "walletId", w.account, k.scopes,
                   (extract(epoch from k.expires_at - now()) * 1000)::float8 as "leftMs"
            from api_key k join project p on p.id = k.project_id join wallet w on w.id = p.wallet_id
            where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`,
     values: [Buffer.from(digest, 'hex')],
     query_timeout: msMax,
   }
-  const { rows } = await db.query<AuthenticatedKey & { leftMs: number | null }>(query).catch((cause: unknown) => {
-    // Whatever the reason: what cannot be checked is neither allowed nor called invalid.
-    throw new AppError('ledger_unavailable', { cause })
-  })
+  const { rows } = await db
+    .query<Omit<AuthenticatedKey, 'scopes'> & { scopes: Scope[]; leftMs: number | null }>(query)
+    .catch((cause: unknown) => {
+      // Whatever the reason: what cannot be checked is neither allowed nor called invalid.
+      throw new AppError('ledger_unavailable', { cause })
+    })
   const [row] = rows
   if (row === undefined) return undefined
-  const { leftMs, ...key } = row
-  return { key, leftMs: leftMs ?? Number.POSITIVE_INFINITY }
+  const { leftMs, scopes, ...key } = row
+  return { key: { ...key, scopes: scopeSet(scopes) }, leftMs: leftMs ?? Number.POSITIVE_INFINITY }
 }

@@ -25,11 +25,14 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
+import { allowOrigins } from '#routes/llmring/cors.ts'
+import { renderDetail } from '#routes/llmring/render-detail.ts'
+import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
-import { homeRoutes } from '#routes/public/home.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
@@ -56,7 +59,7 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps {
+export interface HttpAppDeps extends LlmringDeps {
   projects: Projects
   keys: Keys
   keyring: Keyring
@@ -75,6 +78,8 @@ export interface HttpAppDeps {
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
   version: string
+  /** Whose pages may call the routes of llmring's clients. */
+  corsOrigins: readonly string[]
   log: FastifyBaseLogger
   /** Makes the server that this application answers on; by default one of its own. */
   serverFactory?: FastifyServerFactory
@@ -102,7 +107,11 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(renderError)
   const notFound = createNotFound(app, gatewayMethods)
-  app.setNotFoundHandler((request, reply) => renderError(notFound(request), request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const [path = '/'] = request.url.split('?')
+    const render = isLlmringPath(path) ? renderDetail : renderError
+    return render(notFound(request), request, reply)
+  })
 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -112,6 +121,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
       'referrer-policy': 'no-referrer',
     })
   })
+  app.addHook('onRequest', allowOrigins(deps.corsOrigins, isLlmringPath))
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {
@@ -133,17 +143,22 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/', target: '_self' },
   })
   addSurface(app, 'public', (scope) => {
-    homeRoutes(scope)
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
+  llmringSurface(app, deps)
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)
-    scope.addHook('onRequest', requireClient(deps.keyring))
+    scope.addHook('onRequest', requireClient(deps.keyring, 'read'))
     receiptRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
+  })
+  addSurface(app, 'account', (scope) => {
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requireClient(deps.keyring))
+    projectKeyRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {
     scope.addHook('onRequest', requireAdmin(deps.adminKey))

@@ -25,6 +25,7 @@ export function createNotFound(app: HttpInstance, served: Map<string, string[]>)
 /** `/a/:id/*` as a pattern for whole paths. */
 function pathPattern(url: string): RegExp {
   const source = url
+    .replaceAll('::', ':')
     .split('/')
     .map((segment) =>
       segment.startsWith(':') ? '[^/]+' : segment === '*' ? '.*' : segment.replaceAll(/[^\w-]/g, '\\$&'),

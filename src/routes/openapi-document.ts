@@ -20,6 +20,7 @@ const answerHeaders = {
 /** What every endpoint of the gateway can answer, before it looks at what is asked. */
 const alwaysPossible = {
   401: refused('The key is not valid.'),
+  403: refused('The key lacks the scope `inference`.'),
   405: refused('This address does not answer to this method; `allow` names those that it does.'),
   431: refused('The request has too many headers.'),
   500: refused('The gateway failed to handle this request.'),
@@ -135,6 +136,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
       tags: [
         { name: 'models', description: 'Calling models, with a client key.' },
         { name: 'speech', description: 'Speaking and hearing, with a client key.' },
+        { name: 'usage', description: 'Reporting and reading usage, as llmring’s clients do, with a client key.' },
         { name: 'account', description: "A project's own receipts and balance, with a client key." },
         { name: 'admin', description: 'Operating the gateway, with the admin key.' },
         { name: 'public', description: 'Open to everybody.' },

@@ -10,9 +10,7 @@ const PROBLEMS_MAX = 100
  * cause stays in the log.
  */
 export function renderError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const shown = asAppError(error) ?? fromFastify(error, request) ?? new AppError('internal', { cause: error })
-  if (shown.status >= 500) request.log.error({ err: shown }, 'request failed')
-  codes.set(request, shown.code)
+  const shown = shownError(error, request)
   return reply
     .code(shown.status)
     .headers({
@@ -22,6 +20,14 @@ export function renderError(error: unknown, request: FastifyRequest, reply: Fast
       ...errorHeaders(shown),
     })
     .send(errorBody(shown))
+}
+
+/** What a client may see of an error, whatever shape it is shown in; the log is told here. */
+export function shownError(error: unknown, request: FastifyRequest): AppError {
+  const shown = asAppError(error) ?? fromFastify(error, request) ?? new AppError('internal', { cause: error })
+  if (shown.status >= 500) request.log.error({ err: shown }, 'request failed')
+  codes.set(request, shown.code)
+  return shown
 }
 
 const codes = new WeakMap<FastifyRequest, string>()

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { type Scope, scopes } from '#domain/scopes.ts'
 import { ADMIN_KEY, type TestApi } from '#test/support/http-api.ts'
 
 /** The refusals that every route of a surface shares, one test each, named by route and status. */
 export function testSharedRefusals(
   api: () => TestApi,
-  route: { line: string; key?: 'admin' | 'client'; body?: unknown; headers?: Record<string, string> },
+  route: { line: string; key?: 'admin' | 'client'; body?: unknown; headers?: Record<string, string>; scope?: Scope },
 ): void {
   const { line, body, headers } = route
   const sent = { ...(body !== undefined && { body }), ...(headers && { headers }) }
@@ -28,6 +29,18 @@ export function testSharedRefusals(
     assert.deepEqual([answer.status, answer.body.error.code], [503, 'ledger_unavailable'])
     assert.equal(answer.headers['x-should-retry'], 'true')
   })
+
+  const { scope } = route
+  if (scope !== undefined)
+    test(`${name} 403: a key with every scope but '${scope}'`, async () => {
+      const { projectId } = await api().openProject(`403 ${line}`)
+      const others = scopes.filter((other) => other !== scope)
+      const { secret } = await api().deps.keys.create({ projectId, name: 'others', scopes: others })
+      const answer = await api().call(line, { ...sent, key: secret })
+      assert.deepEqual([answer.status, answer.body.error.code], [403, 'forbidden'])
+      assert.equal(answer.body.error.message, `This key lacks the scope '${scope}'.`)
+      assert.equal(answer.headers['x-should-retry'], 'false')
+    })
 
   if (body === undefined) return
 

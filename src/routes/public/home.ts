@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { HttpInstance } from '#routes/http-instance.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 const STYLE =
   'body{max-width:44rem;margin:4rem auto;padding:0 1rem;font:1rem/1.6 system-ui,sans-serif}pre{padding:1rem;overflow-x:auto;background:#8881;border-radius:.5rem}:root{color-scheme:light dark}'
@@ -12,15 +12,18 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
+/** Whether a client is a browser at heart: a program that takes anything does not name this type. */
+export function acceptsHtml(accept: string | undefined): boolean {
+  return /(?:^|[,\s])text\/html(?![^,]*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(accept ?? '')
+}
+
 /** A page for the person who opens the address in a browser. */
-export function homeRoutes(app: HttpInstance) {
-  app.get('/', { schema: { hide: true } }, async (request, reply) => {
-    const address = /^[\w.:[\]-]{1,100}$/.test(request.host) ? request.host : '127.0.0.1:3000'
-    return reply
-      .headers({ 'content-security-policy': POLICY })
-      .type('text/html; charset=utf-8')
-      .send(page(`${request.protocol}://${address}`))
-  })
+export function sendHome(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const address = /^[\w.:[\]-]{1,100}$/.test(request.host) ? request.host : '127.0.0.1:3000'
+  return reply
+    .headers({ 'content-security-policy': POLICY })
+    .type('text/html; charset=utf-8')
+    .send(page(`${request.protocol}://${address}`))
 }
 
 function page(base: string): string {

@@ -1,0 +1,103 @@
+import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { Keyring } from '#domain/keyring.ts'
+import { requireScope } from '#domain/scopes.ts'
+import { clientKeyDecorator } from '#routes/credentials.ts'
+import type { HttpInstance } from '#routes/http-instance.ts'
+import { AppError } from '#src/errors.ts'
+import { aliasRoutes } from './aliases.ts'
+import { lenientValidator } from './lenient-validator.ts'
+import { type MetaDeps, metaRoutes } from './meta.ts'
+import { presentedLlmringKey } from './present-key.ts'
+import { readJson } from './read-json.ts'
+import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
+import { renderDetail } from './render-detail.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a key must be allowed to do to call this route of llmring's surface. Without it everybody may. */
+    scope?: 'ingest' | 'read' | 'admin'
+  }
+}
+
+export interface LlmringDeps extends MetaDeps, ReceiptsDeps {
+  keyring: Keyring
+}
+
+/** Addresses that answer as llmring-server does, also where there is nothing. */
+const surfacePath =
+  /^\/(?:(?:api\/v1\/(?:logs?|logs:batch|stats|receipts|conversations|aliases|sync)|conversations|registry)(?:\/.*)?|registry\.json|health)$/
+
+export function isLlmringPath(path: string): boolean {
+  return surfacePath.test(path)
+}
+
+/**
+ * What clients of llmring-server call. Each address answers with and without a slash at its end, empty parameters of a
+ * query are absent ones, errors have a `detail`. A route says who may call it by `config: { scope }`; its handler finds the
+ * caller with clientKey().
+ */
+export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
+  app.register((scope: HttpInstance, _options: unknown, done: () => void) => {
+    scope.setErrorHandler(renderDetail)
+    scope.setValidatorCompiler(lenientValidator)
+    scope.removeContentTypeParser('application/json')
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
+      readJson(body),
+    )
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', authenticateClient(deps.keyring))
+    scope.addHook('onRequest', async (request) => dropEmpty(request.query))
+    const addTwin = createTwins(scope)
+    scope.addHook('onRoute', (route) => {
+      const isPublic = route.config?.scope === undefined
+      route.schema = { tags: ['usage'], security: isPublic ? [] : [{ clientKey: [] }], ...route.schema }
+      addTwin(route)
+    })
+    metaRoutes(scope, deps)
+    aliasRoutes(scope)
+    receiptsRoutes(scope, deps)
+    done()
+  })
+}
+
+function authenticateClient(keyring: Keyring) {
+  return async (request: FastifyRequest): Promise<void> => {
+    const { scope } = request.routeOptions.config
+    if (scope === undefined) return
+    const secret = presentedLlmringKey(request.headers)
+    const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
+    requireScope(key, scope)
+    request.setDecorator(clientKeyDecorator, key)
+  }
+}
+
+function refuse(error: unknown): never {
+  if (error instanceof AppError && error.code === 'invalid_api_key')
+    throw new AppError('invalid_api_key', { message: 'Invalid API key', cause: error })
+  throw error
+}
+
+/** Clients send what they do not know as an empty text. */
+function dropEmpty(query: unknown): void {
+  for (const [name, value] of Object.entries(query as Record<string, unknown>)) {
+    if (value === '') Reflect.deleteProperty(query as object, name)
+    else if (Array.isArray(value)) {
+      const told = value.filter((item) => item !== '')
+      if (told.length > 1) Reflect.set(query as object, name, told)
+      else if (told.length === 1) Reflect.set(query as object, name, told[0])
+      else Reflect.deleteProperty(query as object, name)
+    }
+  }
+}
+
+/** Adds each route once more, with or without the slash at its end. */
+function createTwins(scope: HttpInstance) {
+  const added = new Set<string>()
+  return (route: RouteOptions): void => {
+    if (route.method === 'HEAD' || route.url === '/' || route.url.endsWith('*')) return
+    if (added.has(`${route.method} ${route.url}`)) return
+    const url = route.url.endsWith('/') ? route.url.slice(0, -1) : `${route.url}/`
+    added.add(`${route.method} ${url}`)
+    scope.route({ ...route, url, schema: { ...route.schema, hide: true } })
+  }
+}
