@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   domain: ['db', 'lib', 'billing'],
   gateway: ['domain', 'wire', 'billing', 'lib'],
   routes: ['gateway', 'domain', 'wire', 'billing', 'lib'],
-  importer: ['domain', 'db', 'lib', 'client'], // client: the one that reads and writes lockfiles, of packages/.
+  importer: ['domain', 'db', 'billing', 'lib', 'client'], // client: the one that reads and writes lockfiles, of packages/.
   cli: ['importer', 'domain', 'db', 'billing', 'lib', 'simulator'],
   simulator: ['lib', 'billing'],
   compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'wire', 'lib'],

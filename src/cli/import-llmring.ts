@@ -1,6 +1,5 @@
 import type { Db } from '#db/pool.ts'
 import { runPhase } from '#importer/import-phase.ts'
-import { readLegacyKey } from '#importer/legacy-payload.ts'
 import { type BackfillOptions, backfillLlmring } from '#importer/llmring-backfill.ts'
 import { contractLlmring } from '#importer/llmring-contract.ts'
 import { expandLlmring } from '#importer/llmring-expand.ts'
@@ -9,6 +8,7 @@ import { planLlmring } from '#importer/llmring-plan.ts'
 import { recogniseLlmring } from '#importer/llmring-shape.ts'
 import { switchLlmring } from '#importer/llmring-switch.ts'
 import { verifyLlmring } from '#importer/llmring-verify.ts'
+import { readReceiptKey } from '#importer/receipt-key-option.ts'
 import type { Phase } from '#importer/report.ts'
 import { withDatabase } from './books.ts'
 import { type CliDeps, readArgs } from './command.ts'
@@ -51,7 +51,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
   const { values, words } = readArgs(args, options, ['PHASE'])
   const phase = readPhase(words[0])
   const batchRows = readBatchRows(values['batch-rows'])
-  const receiptKeys = (values['receipt-public-key'] ?? []).map(readLegacyKey)
+  const receiptKeys = (values['receipt-public-key'] ?? []).map(readReceiptKey)
   const backfill: BackfillOptions = {
     batchRows,
     receiptKeys,

@@ -122,7 +122,6 @@ create table import_key (
   hash bytea not null,
   project_id text not null,
   key_id text not null,
-  hint text not null,
   refused text,
   constraint import_key_pkey PRIMARY KEY (import, hash),
   constraint import_key_hash_check CHECK ((length(hash) = 32))

@@ -1,17 +1,17 @@
 import { onSnapshot, readProgress } from './import-run.ts'
-import type { LegacyKey } from './legacy-payload.ts'
 import type { LlmringContext } from './llmring-import.ts'
 import { listOwners } from './llmring-owners.ts'
-import { addLegacyKeys, copyReceipts, knownLegacyKeys } from './llmring-receipts.ts'
+import { addReceiptKeys, copyReceipts } from './llmring-receipts.ts'
 import { tableName } from './llmring-shape.ts'
 import { openTenants, readTenants } from './llmring-tenants.ts'
 import { copyUsage } from './llmring-usage.ts'
+import type { ReceiptKey } from './receipt-key-option.ts'
 import { ImportRefused } from './report.ts'
 
 export interface BackfillOptions {
   batchRows: number
   /** Public keys that the old server signed with. */
-  receiptKeys: readonly LegacyKey[]
+  receiptKeys: readonly ReceiptKey[]
   /** Receipts are copied although no key is known that could tell their exact bytes. */
   withoutReceiptKeys: boolean
   onBatch?: (copied: bigint) => void
@@ -29,10 +29,9 @@ export async function backfillLlmring(context: LlmringContext, options: Backfill
   const before = await readProgress(target, run.name, 'usage_logs')
   const copy = { source: source.db, target, shape, run, batchRows: options.batchRows }
   await copyUsage({ ...copy, tenants, reopenTenants, ...(options.onBatch && { onBatch: options.onBatch }) })
-  await addLegacyKeys(target, options.receiptKeys)
-  const keys = await knownLegacyKeys(target)
+  await addReceiptKeys(target, options.receiptKeys)
   const all = await readTenants(target, run.name)
-  await copyReceipts({ ...copy, tenants: all, keys })
+  await copyReceipts({ ...copy, tenants: all })
   const after = await readProgress(target, run.name, 'usage_logs')
   report.figure('rows of usage copied by this run', after.copied - before.copied)
   await reportCounts(context)

@@ -20,7 +20,6 @@ export interface SourceOwner {
 export interface SourceKey {
   /** SHA-256 of the secret: what a request is looked up by. */
   hash: Buffer
-  hint: string
   owner: { kind: OwnerKind; sourceHash: Buffer }
   /** Why it cannot be accepted here. */
   refused: string | null
@@ -69,7 +68,7 @@ export async function listOwners(tx: Tx, shape: LlmringShape): Promise<SourceOwn
     const [project] = projects
     const owner = projects.size === 1 && typeof project === 'string' ? own('project', project) : own('key', header)
     const digest = sha256(header)
-    keys.set(digest.toString('hex'), { hash: digest, hint: hintOf(header), owner, refused: whyUnusable(header) })
+    keys.set(digest.toString('hex'), { hash: digest, owner, refused: whyUnusable(header) })
   }
   let keysUnreadable = 0
   for (const { project, raw, digest, ended } of await keysOf(tx, shape)) {
@@ -87,7 +86,7 @@ export async function listOwners(tx: Tx, shape: LlmringShape): Promise<SourceOwn
     const owner =
       project !== null ? own('project', project) : (known?.owner ?? own(raw === null ? 'none' : 'key', raw ?? ''))
     const refused = ended ? 'ended_in_source' : raw === null ? null : whyUnusable(raw)
-    keys.set(found.toString('hex'), { hash: found, hint: raw === null ? 'hash' : hintOf(raw), owner, refused })
+    keys.set(found.toString('hex'), { hash: found, owner, refused })
   }
   const inOrder = (one: Buffer, other: Buffer) => one.compare(other)
   return {
@@ -165,8 +164,4 @@ function whyUnusable(secret: string): string | null {
   if ([...secret].length > KEY_CHARS_MAX) return 'longer_than_255'
   if (/\s/.test(secret)) return 'has_white_space'
   return /^[!-~]+$/.test(secret) ? null : 'not_visible_ascii'
-}
-
-function hintOf(secret: string): string {
-  return secret.length >= 12 ? secret.slice(-4) : '****'
 }

@@ -1,10 +1,14 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type LlmringReceipt, llmringText, verifyLlmringReceipt } from '#billing/llmring-receipt.ts'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { addLegacyReceiptKey, importLegacyReceipt, membersOfPayload } from '#domain/legacy-receipts.ts'
+import { parseIsoTime } from '#lib/iso-time.ts'
 import { type ImportRun, readProgress, writeProgress } from './import-run.ts'
-import { findPayload, type LegacyKey, legacyKey, type SignedMembers } from './legacy-payload.ts'
 import { sha256 } from './llmring-owners.ts'
 import { type LlmringShape, tableName } from './llmring-shape.ts'
 import { columnOf, momentOf, ownedRows, textOf } from './llmring-sql.ts'
 import type { Tenants } from './llmring-tenants.ts'
+import type { ReceiptKey } from './receipt-key-option.ts'
 import { addCounts, ImportRefused } from './report.ts'
 import { insertQuarantined } from './reported-batch.ts'
 
@@ -31,12 +35,6 @@ export interface SourceReceipt {
   logs: string | null
 }
 
-export interface LegacyReceipt {
-  payload: string
-  keyId: string | null
-  unsigned: string
-}
-
 /** SQL for pages of receipts: `$1` the zone, `$2` the last id, `$3` how many. */
 export function receiptRows(shape: LlmringShape): string | undefined {
   const { receipts } = shape
@@ -57,17 +55,16 @@ export function receiptRows(shape: LlmringShape): string | undefined {
     from ${rows.from} where $2::text is null or ${id} > $2::${receipts.id.type} order by ${id} limit $3`
 }
 
-/** Copies receipts that are not here yet. Returns how many rows were looked at. */
+/** Copies receipts that are not here yet, each with the exact bytes that were signed. */
 export async function copyReceipts(context: {
   source: Db
   target: Db
   shape: LlmringShape
   run: ImportRun
   tenants: Tenants
-  keys: readonly LegacyKey[]
   batchRows: number
 }): Promise<void> {
-  const { source, target, shape, run, tenants, keys, batchRows } = context
+  const { source, target, shape, run, tenants, batchRows } = context
   const sql = receiptRows(shape)
   if (sql === undefined) return
   for (;;) {
@@ -76,8 +73,10 @@ export async function copyReceipts(context: {
     await transaction(target, async (tx) => {
       const fresh = await notYetHere(tx, run.name, rows)
       const counts: Record<string, number> = {}
+      let shiftMinutes: number | undefined
       for (const row of fresh) {
-        const outcome = await insertReceipt(tx, run.name, tenants, keys, row)
+        const { outcome, shift } = await insertReceipt(tx, run.name, tenants, row, shiftMinutes)
+        shiftMinutes = shift
         counts[outcome] = (counts[outcome] ?? 0) + 1
       }
       const ended = rows.length < batchRows
@@ -113,56 +112,74 @@ async function insertReceipt(
   tx: Tx,
   name: string,
   tenants: Tenants,
-  keys: readonly LegacyKey[],
   row: SourceReceipt,
-): Promise<string> {
+  shiftMinutes: number | undefined,
+): Promise<{ outcome: string; shift?: number }> {
   const projectId = tenants.projectOf(row.ownerKind, sha256(row.owner))
-  const receipt = legacyReceipt(name, row, keys)
-  const { rowCount } = await tx.query(
-    `insert into legacy_receipt (receipt_id, project_id, payload, signature, key_id, unsigned, alias_name, model_used, issued_at)
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9::timestamp at time zone 'UTC'
-     where $2::text is not null and not exists (select from legacy_receipt where receipt_id = $1)`,
-    [
-      row.receiptId,
-      projectId ?? null,
-      receipt.payload,
-      row.signature,
-      receipt.keyId,
-      receipt.unsigned,
-      row.alias,
-      row.model,
-      row.at,
-    ],
-  )
-  if (rowCount === 1) return receipt.keyId === null ? 'without_a_known_key' : 'verified'
-  const reason = projectId === undefined ? 'owner_unknown' : 'id_taken'
-  await insertQuarantined(tx, { importName: name, relation: RELATION }, [
-    {
-      sourceId: row.id,
-      reason,
-      projectId: projectId ?? null,
-      input: null,
-      output: null,
-      cost: null,
-      row: { payload: receipt.payload, signature: row.signature },
-    },
-  ])
-  return reason
-}
-
-/** What is stored of a receipt: the signed text, and beside it everything that was never signed, but for who owned it. */
-export function legacyReceipt(name: string, row: SourceReceipt, keys: readonly LegacyKey[]): LegacyReceipt {
-  const { payload, keyId } = findPayload(signedMembers(row), row.at, row.signature, keys)
-  const unsigned = {
-    imported_from: name,
-    source_id: row.id,
-    ...(JSON.parse(row.whole) as Record<string, unknown>),
-    ...(row.logs !== null && { logs: JSON.parse(row.logs) as unknown }),
+  const timestamp = `${row.at}+00:00`
+  const setAside = async (reason: string) => {
+    const { id, receiptId, signature, at, tokens, cost, model, alias, profile, provider, lockDigest } = row
+    const kept = { receiptId, signature, at, tokens, cost, model, alias, profile, provider, lockDigest }
+    const figures = { input: null, output: null, cost: null }
+    await insertQuarantined(tx, { importName: name, relation: RELATION }, [
+      { sourceId: id, reason, projectId: projectId ?? null, ...figures, row: kept },
+    ])
+    return { outcome: reason }
   }
-  return { payload, keyId, unsigned: JSON.stringify(unsigned) }
+  if (projectId === undefined) return setAside('owner_unknown')
+  if (parseIsoTime(timestamp) === undefined) return setAside('time_out_of_range')
+  const {
+    status,
+    keyId,
+    shiftMinutes: shift,
+  } = await importLegacyReceipt(tx, {
+    projectId,
+    receipt: { ...signedMembers(row), timestamp },
+    signature: row.signature,
+    unsigned: {
+      imported_from: name,
+      source_id: row.id,
+      ...(JSON.parse(row.whole) as Record<string, unknown>),
+      ...(row.logs !== null && { logs: JSON.parse(row.logs) as unknown }),
+    },
+    shiftMinutes,
+  })
+  if (status === 'differs') return setAside('id_taken')
+  return { outcome: keyId === null ? 'without_a_known_key' : 'verified', shift }
 }
 
-function signedMembers(row: SourceReceipt): SignedMembers {
+/** A receipt as it is kept here. */
+export interface StoredReceipt {
+  payload: string
+  signature: string
+  keyId: string | null
+}
+
+/** Whether a kept receipt says what the source says, in the one form of it that could be signed; the time may be of another zone. */
+export function saysTheSame(row: SourceReceipt, stored: StoredReceipt): boolean {
+  const { timestamp, ...members } = membersOfPayload(stored.payload)
+  return (
+    isDeepStrictEqual(members, signedMembers(row)) &&
+    llmringText({ ...members, timestamp }) === stored.payload &&
+    stored.signature === row.signature
+  )
+}
+
+/** Whether the key that it names signed it, by the verifier that customers use. */
+export async function isSigned(db: Db | Tx, stored: StoredReceipt): Promise<boolean> {
+  const { rows } = await db.query<{ key_id: string; public_key: Buffer }>(
+    'select key_id, public_key from legacy_receipt_key where key_id = $1',
+    [stored.keyId],
+  )
+  const keys = rows.map(({ key_id, public_key }) => ({
+    key_id,
+    public_key: new Uint8Array(public_key),
+    revoked: false,
+  }))
+  return (await verifyLlmringReceipt(membersOfPayload(stored.payload), stored.signature, keys)).valid
+}
+
+function signedMembers(row: SourceReceipt): Omit<LlmringReceipt, 'timestamp'> {
   const [input, output] = [numberOf(row.tokens.input), numberOf(row.tokens.output)]
   return {
     receipt_id: row.receiptId,
@@ -187,22 +204,14 @@ function numberOf(value: unknown): number {
 }
 
 /** Keeps public keys of the old server. Throws ImportRefused when an id stands for another key already. */
-export async function addLegacyKeys(db: Db, keys: readonly LegacyKey[]): Promise<void> {
-  for (const { keyId, publicKey } of keys) {
-    await db.query('insert into legacy_receipt_key (key_id, public_key) values ($1, $2) on conflict do nothing', [
-      keyId,
-      publicKey,
-    ])
-    const { rowCount } = await db.query('select from legacy_receipt_key where public_key = $1', [publicKey])
-    if (rowCount === 0)
-      throw new ImportRefused(`the key id ${keyId} stands for another key already: name this one KEYID=KEY`)
+export async function addReceiptKeys(db: Db, keys: readonly ReceiptKey[]): Promise<void> {
+  for (const { publicKey, keyId } of keys) {
+    try {
+      await transaction(db, (tx) => addLegacyReceiptKey(tx, publicKey, keyId))
+    } catch (cause) {
+      throw new ImportRefused(`--receipt-public-key: ${cause instanceof Error ? cause.message : String(cause)}`, {
+        cause,
+      })
+    }
   }
-}
-
-/** Every public key that an import was given so far. */
-export async function knownLegacyKeys(db: Db): Promise<LegacyKey[]> {
-  const { rows } = await db.query<{ keyId: string; publicKey: Buffer }>(
-    'select key_id as "keyId", public_key as "publicKey" from legacy_receipt_key order by key_id',
-  )
-  return rows.map(({ keyId, publicKey }) => legacyKey(keyId, publicKey))
 }

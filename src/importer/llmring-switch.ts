@@ -1,5 +1,5 @@
 import { transaction } from '#db/pool.ts'
-import { KEY_CHANNEL } from '#domain/keys.ts'
+import { importLegacyKey } from '#domain/keys.ts'
 import { requirePhase } from './import-run.ts'
 import { type BackfillOptions, backfillLlmring } from './llmring-backfill.ts'
 import type { LlmringContext } from './llmring-import.ts'
@@ -28,17 +28,16 @@ export async function switchLlmring(context: LlmringContext, options: BackfillOp
   )
 }
 
+/** A key that somebody has made another project's meanwhile stays that one's, and is told by the check. */
 async function enableKeys({ target, run }: LlmringContext): Promise<number> {
-  return transaction(target, async (tx) => {
-    const { rows } = await tx.query<{ hash: Buffer }>(
-      `insert into api_key (id, project_id, name, hash, hint)
-       select i.key_id, i.project_id, 'imported from ' || $1 || ', ' || left(encode(i.hash, 'hex'), 12), i.hash, i.hint
-       from import_key i where i.import = $1 and i.refused is null order by i.key_id
-       on conflict (hash) do nothing returning hash`,
-      [run.name],
-    )
-    // Somebody may have tried the secret before it was accepted, and remembers that it is not.
-    for (const { hash } of rows) await tx.query('select pg_notify($1, $2)', [KEY_CHANNEL, hash.toString('hex')])
-    return rows.length
-  })
+  const { rows } = await target.query<{ hash: Buffer; projectId: string; id: string }>(
+    `select i.hash, i.project_id as "projectId", i.key_id as id from import_key i
+     where i.import = $1 and i.refused is null and not exists (select from api_key k where k.hash = i.hash) order by i.key_id`,
+    [run.name],
+  )
+  for (const { hash, projectId, id } of rows) {
+    const name = `imported from ${run.name}, ${hash.toString('hex').slice(0, 12)}`
+    await transaction(target, (tx) => importLegacyKey(tx, { projectId, name, id, sha256: hash }))
+  }
+  return rows.length
 }

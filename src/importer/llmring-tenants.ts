@@ -62,12 +62,12 @@ function namesOf(name: string, owner: SourceOwner): string[] {
 async function prepareKey(db: Db, name: string, key: SourceKey): Promise<void> {
   // Whose key it is was decided above; one that another project has already is not taken from it.
   await db.query(
-    `insert into import_key as i (import, hash, project_id, key_id, hint, refused)
-     select $1, $2, t.project_id, coalesce(k.id, $5), $6, case when k.project_id <> t.project_id then 'another_projects_key' else $7 end
+    `insert into import_key as i (import, hash, project_id, key_id, refused)
+     select $1, $2, t.project_id, coalesce(k.id, $5), case when k.project_id <> t.project_id then 'another_projects_key' else $6::text end
      from import_tenant t left join api_key k on k.hash = $2
      where t.import = $1 and t.kind = $3 and t.source_hash = $4
      on conflict (import, hash) do nothing`,
-    [name, key.hash, key.owner.kind, key.owner.sourceHash, `key_${randomText(20)}`, key.hint, key.refused],
+    [name, key.hash, key.owner.kind, key.owner.sourceHash, `key_${randomText(20)}`, key.refused],
   )
 }
 

@@ -117,7 +117,9 @@ test('an opening lot may be one that an operator gave', async () => {
 
 test('what is not AIRI is refused with what is missing', async () => {
   const { source, run } = await airiWorld()
-  await source.db.query('alter table public.flux_transaction drop column balance_after; drop table public.llm_request_log')
+  await source.db.query(
+    'alter table public.flux_transaction drop column balance_after; drop table public.llm_request_log',
+  )
   const { code, err } = await run('plan')
   assert.equal(code, 1)
   assert.match(err, /no column balance_after.*no table llm_request_log|no table llm_request_log/)

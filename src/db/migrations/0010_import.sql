@@ -48,7 +48,6 @@ create table import_key (
   hash       bytea   not null check (length(hash) = 32),
   project_id text    not null references project,
   key_id     text    not null,
-  hint       text    not null,
   refused    text,   -- why it will not be accepted
   primary key (import, hash)
 );
