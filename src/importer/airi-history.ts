@@ -138,7 +138,7 @@ export async function copyRequests(context: AiriContext, tenants: Tenants, batch
   })
 }
 
-export function requestId(name: string, id: string): string {
+function requestId(name: string, id: string): string {
   return dashed(uuidFromName('import', name, 'llm_request_log', id))
 }
 

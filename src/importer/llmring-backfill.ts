@@ -38,7 +38,7 @@ export async function backfillLlmring(context: LlmringContext, options: Backfill
 }
 
 /** What is here of this import, with everything that was changed or set aside. */
-export async function reportCounts({ target, run, report }: LlmringContext): Promise<void> {
+async function reportCounts({ target, run, report }: LlmringContext): Promise<void> {
   for (const relation of ['usage_logs', 'receipts', 'conversations', 'messages']) {
     const { pass, copied, counts } = await readProgress(target, run.name, relation)
     if (pass === 0 && copied === 0n) continue

@@ -3,7 +3,7 @@ import type { Tx } from '#db/pool.ts'
 import { type LlmringShape, tableName } from './llmring-shape.ts'
 import { columnOf, hashOf, ownedRows, textOf, unlessBlank } from './llmring-sql.ts'
 
-export type OwnerKind = 'project' | 'key' | 'none'
+type OwnerKind = 'project' | 'key' | 'none'
 
 /** A usage context of the source: a project of its own, or a header that was all there was. */
 export interface SourceOwner {

@@ -15,7 +15,7 @@ const UNPRICED = 'not_recorded'
 /** A later pass only compares ids, so it reads many at once. */
 const IDS_AT_ONCE = 20_000
 
-export interface OwnedSource extends SourceUsage {
+interface OwnedSource extends SourceUsage {
   ownerKind: string
   owner: string
   header: string | null

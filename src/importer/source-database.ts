@@ -8,7 +8,7 @@ export interface Column {
   nullable: boolean
 }
 
-export interface ForeignKey {
+interface ForeignKey {
   name: string
   table: string
   columns: string[]

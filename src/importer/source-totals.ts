@@ -4,7 +4,7 @@ import { unlessBlank, usageRows } from './llmring-sql.ts'
 
 /** Sums over the usage, as decimal texts. Costs are dollars. */
 export type Totals = Record<TotalName, string>
-export type TotalName = (typeof totalNames)[number]
+type TotalName = (typeof totalNames)[number]
 export const totalNames = [
   'rows',
   'sum(cost)',

@@ -191,13 +191,13 @@ function isObject(value: unknown): boolean {
 }
 
 /** The disjoint vector, as JSON. */
-export function usageVector(input: bigint, cached: bigint, output: bigint): string {
+function usageVector(input: bigint, cached: bigint, output: bigint): string {
   const kinds = { input: Number(input - cached), cache_read: Number(cached), output: Number(output) }
   return canonicalJson(Object.fromEntries(Object.entries(kinds).filter(([, units]) => units > 0)))
 }
 
 /** Only white space of ASCII, as `unlessBlank` in SQL has it. */
-export function isBlank(text: string | null): boolean {
+function isBlank(text: string | null): boolean {
   return text === null || !/[^ \t\n\r\f\v]/.test(text)
 }
 
