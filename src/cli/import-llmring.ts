@@ -28,6 +28,7 @@ PHASE is one of, in this order; each may be run again at any time and changes no
 Without --source the tables stand in the schema of the same name of DATABASE_URL. The options below belong to backfill, verify and switch:
   --receipt-public-key [KEYID=]KEY  base64url of a key that the old server signed receipts with; may be given more than once
   --no-receipt-keys                 copy receipts although no such key is known
+  --with-content                    copy what was said in conversations too
   --batch-rows N                    rows in one commit, 1 to 10000; 2000 by default
   --source-moved                    the same source at another place
 
@@ -41,6 +42,7 @@ const options = {
   lockfiles: { type: 'string' },
   'receipt-public-key': { type: 'string', multiple: true },
   'no-receipt-keys': { type: 'boolean', default: false },
+  'with-content': { type: 'boolean', default: false },
   'batch-rows': { type: 'string', default: '2000' },
   'source-moved': { type: 'boolean', default: false },
   'drop-alias-storage': { type: 'boolean', default: false },
@@ -56,6 +58,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     batchRows,
     receiptKeys,
     withoutReceiptKeys: values['no-receipt-keys'],
+    withContent: values['with-content'],
     ...(!values.json && { onBatch: (copied) => deps.err.write(`copied ${copied} rows of usage\n`) }),
   }
   const work: Record<Phase, (context: LlmringContext) => Promise<void>> = {

@@ -86,6 +86,68 @@ create table certified_log (
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
+create table conversation (
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text not null,
+  key_id text not null,
+  title text,
+  system_prompt text,
+  alias_name text,
+  temperature double precision default 0.7 not null,
+  max_tokens bigint,
+  message_count bigint default 0 not null,
+  input_tokens bigint default 0 not null,
+  output_tokens bigint default 0 not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  last_message_at timestamp with time zone,
+  constraint conversation_pkey PRIMARY KEY (id),
+  constraint conversation_alias_name_check CHECK (((length(alias_name) >= 1) AND (length(alias_name) <= 255))),
+  constraint conversation_max_tokens_check CHECK ((max_tokens > 0)),
+  constraint conversation_system_prompt_check CHECK ((octet_length(system_prompt) <= 1048576)),
+  constraint conversation_temperature_check CHECK (((temperature >= (0)::double precision) AND (temperature <= (2)::double precision))),
+  constraint conversation_title_check CHECK (((length(title) >= 1) AND (length(title) <= 500)))
+);
+
+create table conversation_call (
+  conversation_id uuid not null,
+  call_id uuid not null,
+  project_id text not null,
+  key_id text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  claimed_by uuid,
+  claim_hash bytea,
+  constraint conversation_call_call_id_key UNIQUE (call_id),
+  constraint conversation_call_claimed_by_key UNIQUE (claimed_by),
+  constraint conversation_call_pkey PRIMARY KEY (conversation_id),
+  constraint conversation_call_check CHECK (((claimed_by IS NULL) = (claim_hash IS NULL)))
+);
+
+create table conversation_message (
+  conversation_id uuid not null,
+  "position" bigint not null,
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text not null,
+  role text not null,
+  content text,
+  tool_calls text,
+  tool_results text,
+  metadata text default '{}'::text not null,
+  content_hash bytea,
+  input_tokens bigint,
+  output_tokens bigint,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint conversation_message_id_key UNIQUE (id),
+  constraint conversation_message_pkey PRIMARY KEY (conversation_id, "position"),
+  constraint conversation_message_content_hash_check CHECK ((length(content_hash) = 32)),
+  constraint conversation_message_input_tokens_check CHECK ((input_tokens >= 0)),
+  constraint conversation_message_output_tokens_check CHECK ((output_tokens >= 0)),
+  constraint conversation_message_position_check CHECK (("position" >= 1)),
+  constraint conversation_message_role_check CHECK (((length(role) >= 1) AND (length(role) <= 32)))
+);
+
 create table gateway_slot (
   slot smallint not null,
   epoch bigint not null,
@@ -260,9 +322,13 @@ create table project (
   name text not null,
   wallet_id bigint not null,
   created_at timestamp with time zone default now() not null,
+  content_logging text default 'none'::text not null,
+  content_retention_days integer default 30 not null,
   constraint project_name_key UNIQUE (name),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_content_logging_check CHECK ((content_logging = ANY (ARRAY['none'::text, 'metadata'::text, 'full'::text]))),
+  constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
@@ -518,6 +584,14 @@ CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, create
 
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
+CREATE INDEX conversation_call_open ON fluxgate.conversation_call USING btree (key_id, created_at) WHERE (claimed_by IS NULL);
+
+CREATE INDEX conversation_content ON fluxgate.conversation USING btree (project_id, updated_at) WHERE ((title IS NOT NULL) OR (system_prompt IS NOT NULL));
+
+CREATE INDEX conversation_message_age ON fluxgate.conversation_message USING btree (project_id, at);
+
+CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_id, updated_at DESC, id DESC);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_transaction USING btree (import, user_id, created_at);
@@ -571,6 +645,22 @@ alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
 alter table certified_log add constraint certified_log_log_id_fkey FOREIGN KEY (log_id) REFERENCES reported_log(id);
+
+alter table conversation add constraint conversation_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation add constraint conversation_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table conversation_call add constraint conversation_call_call_id_fkey FOREIGN KEY (call_id) REFERENCES reported_log(id);
+
+alter table conversation_call add constraint conversation_call_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversation(id);
+
+alter table conversation_call add constraint conversation_call_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation_message add constraint conversation_message_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversation(id);
+
+alter table conversation_message add constraint conversation_message_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation_message add constraint conversation_message_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 

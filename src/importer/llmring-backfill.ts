@@ -1,4 +1,5 @@
 import { onSnapshot, readProgress } from './import-run.ts'
+import { copyConversations } from './llmring-conversations.ts'
 import type { LlmringContext } from './llmring-import.ts'
 import { listOwners } from './llmring-owners.ts'
 import { addReceiptKeys, copyReceipts } from './llmring-receipts.ts'
@@ -14,6 +15,8 @@ export interface BackfillOptions {
   receiptKeys: readonly ReceiptKey[]
   /** Receipts are copied although no key is known that could tell their exact bytes. */
   withoutReceiptKeys: boolean
+  /** What was said in conversations is copied too. */
+  withContent: boolean
   onBatch?: (copied: bigint) => void
 }
 
@@ -32,6 +35,11 @@ export async function backfillLlmring(context: LlmringContext, options: Backfill
   await addReceiptKeys(target, options.receiptKeys)
   const all = await readTenants(target, run.name)
   await copyReceipts({ ...copy, tenants: all })
+  await copyConversations({ ...copy, tenants: all, withContent: options.withContent })
+  if (options.withContent && shape.messages !== undefined)
+    report.note(
+      'A project forgets what was said when its retention is over, 30 days unless it is set: raise it before the gateway runs.',
+    )
   const after = await readProgress(target, run.name, 'usage_logs')
   report.figure('rows of usage copied by this run', after.copied - before.copied)
   await reportCounts(context)

@@ -1,12 +1,13 @@
 import type { Db, Tx } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
-import { onSnapshot, requirePhase } from './import-run.ts'
+import { onSnapshot, readProgress, requirePhase } from './import-run.ts'
 import { aliasStorage } from './llmring-contract.ts'
 import { countUnfilled } from './llmring-expand.ts'
 import type { LlmringContext } from './llmring-import.ts'
 import { listOwners, type SourceOwners, sha256 } from './llmring-owners.ts'
 import { receiptsDigest } from './llmring-plan.ts'
 import { isSigned, receiptRows, type SourceReceipt, type StoredReceipt, saysTheSame } from './llmring-receipts.ts'
+import { tableName } from './llmring-shape.ts'
 import { unlessBlank, usageRows } from './llmring-sql.ts'
 import { readTenants, type Tenants } from './llmring-tenants.ts'
 import { idsNotHere } from './llmring-usage.ts'
@@ -37,6 +38,7 @@ export async function verifyLlmring(context: LlmringContext): Promise<void> {
       report.figure('of the rows in quarantine', found.quarantined)
       await compareGroups(theirs, ours, context, tenants, late)
       await checkReceipts(theirs, ours, context)
+      await checkConversations(theirs, context)
       await checkOwners(ours, context, owners, tenants)
     })
     report.check('rows of the source that are not here: what a second run would copy', 0, late.length)
@@ -215,6 +217,19 @@ async function checkReceipts(theirs: Tx, ours: Tx, { shape, run, report }: Llmri
   const countBefore = figureOf(planned.rows[0]?.report, 'receipts')
   if (before !== undefined && countBefore === digest.count)
     report.check('md5 of the receipts, since plan', before, digest.digest)
+}
+
+/** By what was copied, because what was said is deleted here when its time is over. */
+async function checkConversations(theirs: Tx, { shape, target, run, report }: LlmringContext): Promise<void> {
+  for (const [table, found] of [
+    ['conversations', shape.conversations],
+    ['messages', shape.messages],
+  ] as const) {
+    const { pass, copied } = await readProgress(target, run.name, table)
+    if (found === undefined || pass === 0) continue
+    const { rows } = await theirs.query<{ n: bigint }>(`select count(*) as n from ${tableName(shape, table)}`)
+    report.check(table, rows[0]?.n ?? 0n, copied)
+  }
 }
 
 function figureOf(report: string | undefined, name: string): string | undefined {

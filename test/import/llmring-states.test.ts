@@ -305,6 +305,41 @@ test('head: usage of users belongs to their project', async () => {
   assert.deepEqual(projects, [{ n: 11, keys: 2 }])
 })
 
+test('head: conversations without what was said, unless it is asked for', async () => {
+  for (const words of [[], ['--with-content']]) {
+    const world = await worldOf('head')
+    const { db } = world.source
+    await db.query(
+      `insert into llmring.conversations (id, api_key_id, title, system_prompt, model_alias, message_count, total_input_tokens, created_at)
+       select md5('c' || n)::uuid, $1, 'title ' || n, 'be brief', 'alias ' || n, 5, 50, '2025-11-01' from generate_series(1, 20) n`,
+      [headers[0]],
+    )
+    await db.query(
+      `insert into llmring.messages (id, conversation_id, role, content, tool_calls, input_tokens, timestamp)
+       select md5('m' || n || '/' || k)::uuid, md5('c' || n)::uuid, 'user', 'said ' || k || ' "so" 模型', '[{"a": 1.50}]', 10, timestamptz '2025-11-01' + k * interval '1 second'
+       from generate_series(1, 20) n, generate_series(1, 5) k`,
+    )
+    await importAll(world, 0, ...words)
+    const { rows } = await world.target.db.query(
+      `select count(*)::int as n, count(title)::int as titles, sum(message_count)::int as messages, min(alias_name) as alias from conversation`,
+    )
+    assert.deepEqual(rows, [{ n: 20, titles: words.length * 20, messages: 100, alias: 'alias 1' }])
+    const { rows: said } = await world.target.db.query(
+      `select position::int, content, tool_calls from conversation_message where conversation_id = md5('c7')::uuid order by position`,
+    )
+    assert.deepEqual(
+      said,
+      words.length === 0
+        ? []
+        : [1, 2, 3, 4, 5].map((k) => ({
+            position: k,
+            content: JSON.stringify(`said ${k} "so" 模型`),
+            tool_calls: '[{"a":1.5}]',
+          })),
+    )
+  }
+})
+
 test('b-loose: numbers as ids, no foreign keys, dangling ids, hashes of keys, costs in floating point', async () => {
   const world = await worldOf('b-loose')
   await onConnection(

@@ -108,6 +108,8 @@ export async function snapshot(db: Db): Promise<Record<string, string>> {
     ['import_key', 'import, hash'],
     ['import_quarantine', 'import, relation, source_id'],
     ['import_repair', 'import, relation, source_id, what'],
+    ['conversation', 'id'],
+    ['conversation_message', 'id'],
     ['adjustment', 'ref'],
     ['transfer', 'ref, leg'],
     ['imported_airi_balance', 'import, user_id'],
