@@ -19,7 +19,8 @@ const mayImport: Record<string, readonly string[]> = {
   domain: ['db', 'lib', 'billing'],
   gateway: ['domain', 'wire', 'billing', 'lib'],
   routes: ['gateway', 'domain', 'wire', 'billing', 'verifier', 'lib'],
-  cli: ['domain', 'db', 'billing', 'verifier', 'lib', 'simulator'],
+  importer: ['domain', 'db', 'billing', 'lib', 'client'], // client: the one that reads and writes lockfiles, of packages/.
+  cli: ['importer', 'domain', 'db', 'billing', 'verifier', 'lib', 'simulator'],
   simulator: ['lib', 'billing'],
   compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'wire', 'lib'],
 }

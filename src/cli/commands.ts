@@ -37,13 +37,12 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'receipt-key revoke': () => import('./receipt-key-revoke.ts'),
   'receipt-key manifest': () => import('./receipt-key-manifest.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
-<<<<<<< HEAD
+  'receipt page': () => import('./receipt-page.ts'),
   'log status': () => import('./log-status.ts'),
   'log monitor': () => import('./log-monitor.ts'),
   'log restart': () => import('./log-restart.ts'),
   witness: () => import('./witness.ts'),
-=======
-  'receipt page': () => import('./receipt-page.ts'),
->>>>>>> statements
+  'import airi': () => import('./import-airi.ts'),
+  'import llmring': () => import('./import-llmring.ts'),
   simulator: () => import('./simulator.ts'),
 }

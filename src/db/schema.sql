@@ -179,6 +179,111 @@ create table hold (
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
 
+create table import_key (
+  import text not null,
+  hash bytea not null,
+  project_id text not null,
+  key_id text not null,
+  refused text,
+  constraint import_key_pkey PRIMARY KEY (import, hash),
+  constraint import_key_hash_check CHECK ((length(hash) = 32))
+);
+
+create table import_phase (
+  import text not null,
+  phase text not null,
+  ok boolean not null,
+  finished_at timestamp with time zone default clock_timestamp() not null,
+  report text not null,
+  constraint import_phase_pkey PRIMARY KEY (import, phase),
+  constraint import_phase_phase_check CHECK ((phase = ANY (ARRAY['plan'::text, 'expand'::text, 'backfill'::text, 'verify'::text, 'switch'::text, 'contract'::text])))
+);
+
+create table import_progress (
+  import text not null,
+  relation text not null,
+  pass integer default 0 not null,
+  last text,
+  copied bigint default 0 not null,
+  counts text default '{}'::text not null,
+  constraint import_progress_pkey PRIMARY KEY (import, relation)
+);
+
+create table import_quarantine (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  reason text not null,
+  project_id text,
+  input_tokens numeric,
+  output_tokens numeric,
+  cost numeric,
+  "row" text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint import_quarantine_pkey PRIMARY KEY (import, relation, source_id),
+  constraint import_quarantine_reason_check CHECK ((reason ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_repair (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  what text not null,
+  original text,
+  constraint import_repair_pkey PRIMARY KEY (import, relation, source_id, what),
+  constraint import_repair_what_check CHECK ((what ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_run (
+  name text not null,
+  system text not null,
+  source text not null,
+  time_zone text not null,
+  started_at timestamp with time zone default clock_timestamp() not null,
+  serving_since timestamp with time zone,
+  contracted_at timestamp with time zone,
+  constraint import_run_pkey PRIMARY KEY (name),
+  constraint import_run_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,31}$'::text)),
+  constraint import_run_system_check CHECK ((system = ANY (ARRAY['llmring'::text, 'airi'::text])))
+);
+
+create table import_tenant (
+  import text not null,
+  kind text not null,
+  source_hash bytea not null,
+  project_id text not null,
+  constraint import_tenant_pkey PRIMARY KEY (import, kind, source_hash),
+  constraint import_tenant_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'project'::text, 'none'::text]))),
+  constraint import_tenant_source_hash_check CHECK ((length(source_hash) = 32))
+);
+
+create table imported_airi_balance (
+  import text not null,
+  user_id text not null,
+  project_id text not null,
+  flux bigint not null,
+  ledger_flux numeric not null,
+  deleted_at timestamp with time zone,
+  updated_at timestamp with time zone,
+  ref uuid,
+  constraint imported_airi_balance_pkey PRIMARY KEY (import, user_id)
+);
+
+create table imported_airi_flux_transaction (
+  import text not null,
+  id text not null,
+  user_id text not null,
+  type text not null,
+  amount bigint not null,
+  balance_before bigint not null,
+  balance_after bigint not null,
+  request_id text,
+  description text,
+  metadata text,
+  created_at timestamp with time zone,
+  constraint imported_airi_flux_transaction_pkey PRIMARY KEY (import, id)
+);
+
 create table key_change (
   revision bigint generated always as identity not null,
   hash bytea not null,
@@ -600,6 +705,8 @@ CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_
 
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
+CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_transaction USING btree (import, user_id, created_at);
+
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
 
 CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
@@ -671,6 +778,30 @@ alter table conversation_message add constraint conversation_message_project_id_
 alter table conversation_message add constraint conversation_message_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table import_key add constraint import_key_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_key add constraint import_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_phase add constraint import_phase_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_progress add constraint import_progress_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_repair add constraint import_repair_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_balance add constraint imported_airi_balance_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table imported_airi_balance add constraint imported_airi_balance_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_flux_transaction add constraint imported_airi_flux_transaction_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
 
 alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
 
@@ -1312,6 +1443,12 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXE
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certified_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_quarantine FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_repair FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON imported_airi_flux_transaction FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -39,28 +39,7 @@ const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletI
   p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
-export interface ProjectChange {
-  name?: string | undefined
-  description?: string | null | undefined
-  contentLogging?: ContentLevel | undefined
-  contentRetentionDays?: number | undefined
-}
-
-export interface ProjectChange {
-  name?: string | undefined
-  description?: string | null | undefined
-  contentLogging?: ContentLevel | undefined
-  contentRetentionDays?: number | undefined
-}
-
-export interface ProjectChange {
-  name?: string | undefined
-  description?: string | null | undefined
-  contentLogging?: ContentLevel | undefined
-  contentRetentionDays?: number | undefined
-}
-
-export function createProjects(deps: { db: Db }) {
+export function createProjects(deps: { db: Db | Tx }) {
   const { db } = deps
 
   async function find(idOrName: string): Promise<Project | undefined> {

@@ -156,12 +156,9 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
     receiptKeyFormRoutes(scope, deps)
-<<<<<<< HEAD
     logRoutes(scope, deps)
     documentProofRoutes(scope, deps)
-=======
     verifyPageRoutes(scope)
->>>>>>> statements
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)

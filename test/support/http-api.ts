@@ -217,11 +217,9 @@ function buildApp(
     usageLog,
     logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
-<<<<<<< HEAD
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
-=======
     receiptDesk: createReceiptDesk({
       db,
       signer: createReceiptSigner(TILL_SEED),
@@ -229,7 +227,6 @@ function buildApp(
       splitCost: splitReported(() => priceBook),
       receiptKeys: () => publicReceiptKeys(db),
     }),
->>>>>>> certificates
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
