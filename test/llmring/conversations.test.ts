@@ -421,10 +421,10 @@ async function left(projectId: string) {
 test('DELETE /api/v1/conversations/old-messages 200: what is old, of the own project alone', async () => {
   const [mine, other] = [await open('full'), await open('full')]
   for (const { secret, projectId } of [mine, other]) {
+    await grantAll(projectId)
     await api.call(CALL, { key: secret, body: call })
     await age(projectId, 10)
     await api.call(CALL, { key: secret, body: call })
-    await grantAll(projectId)
   }
   const kept = await api.call('DELETE /api/v1/conversations/old-messages?retention_days=', { key: mine.secret })
   assert.deepEqual([kept.status, kept.body], [200, { deleted_count: 0, retention_days: 30, has_more: false }])
