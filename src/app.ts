@@ -7,12 +7,14 @@ import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
@@ -25,9 +27,14 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openLog } from './compose/open-log.ts'
+import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
+import { openStatements } from './compose/open-statements.ts'
+import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
+import { readModelTraits } from './read-model-traits.ts'
 import { readPriceBook } from './read-price-book.ts'
 
 const VERSION = '0.1.0'
@@ -47,11 +54,15 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  const receiptLog = await openLog(parts, db)
+  await publishKeys(parts, db)
   const books = await openLedger(parts, db)
+  openStatements(parts, db)
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
   const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
@@ -85,12 +96,21 @@ export async function createApp(config: Config, installation: Installation, log:
     conversations: createConversations({ db }),
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
+    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit,
     readiness: async () =>
-      stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
+      stopping
+        ? { ok: false, checks: { gateway: 'stopping' } }
+        : receiptLog.halted() !== undefined
+          ? { ok: false, checks: { receipt_log: 'halted' } }
+          : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
+    registry: modelRegistry,
     corsOrigins: config.CORS_ORIGINS ?? [],
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
     log,
@@ -152,6 +172,15 @@ export async function createApp(config: Config, installation: Installation, log:
 }
 
 export type App = Awaited<ReturnType<typeof createApp>>
+
+/** A changed list of receipt keys is signed at once where the root key is at hand. */
+async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
+  const { rootSigner: root, signer } = installation
+  if (root === undefined) return
+  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+  if (manifest !== undefined)
+    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+}
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */
 async function checkReadiness(db: Db, feed: RouterFeed): Promise<{ ok: boolean; checks: Record<string, unknown> }> {

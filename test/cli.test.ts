@@ -6,6 +6,9 @@ import type { CliDeps } from '#cli/command.ts'
 import { commands } from '#cli/commands.ts'
 import { runCli } from '#cli/run-cli.ts'
 import { createPool } from '#db/pool.ts'
+import { scopeSet } from '#domain/scopes.ts'
+import { parseConfig } from '#src/config.ts'
+import { receiptKeyFiles } from '#src/signing-keys.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -37,6 +40,7 @@ async function fluxgate(words: string[], change: Partial<CliDeps> = {}) {
     serve: async () => 42,
     envelopeKeys: () => assert.fail('no command of this file looks at provider keys'),
     priceBook: () => assert.fail('no command of this file looks at prices'),
+    receiptKeys: receiptKeyFiles(parseConfig({})),
     providerKeys: {},
     fluxNanousd: 1_000_000n,
     ...change,
@@ -78,7 +82,8 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const { rows } = await database.db.query('select wallet_id from project')
-  const receipt = `rcp_${await till.charge({ keyId: key.id, projectId: project.id, account: project.account, walletId: rows[0].wallet_id }, 2_000_000n)}`
+  const caller = { keyId: key.id, projectId: project.id, account: project.account, scopes: scopeSet(key.scopes) }
+  const receipt = `rcp_${await till.charge({ ...caller, walletId: rows[0].wallet_id }, 2_000_000n)}`
   await till.close()
   const refund = await json('refund', receipt, '--usd', '0.0005', '--reason', 'slow', '--key', 'r1')
   assert.deepEqual([refund.receipt_id, refund.amount_nanousd], [receipt, '500000'])
@@ -104,10 +109,30 @@ test('without --json, people read the same facts', async () => {
   assert.match(created.out, /\nfg_key_[a-z2-7]{40}\n/)
   assert.match(
     (await fluxgate(['key', 'list', '--project', 'readable'])).out,
-    /^ID +NAME +SECRET +CREATED +STATE\nkey_/,
+    /^ID +NAME +SECRET +SCOPES +CREATED +LAST USED +STATE\nkey_/,
   )
   assert.match((await fluxgate(['project', 'list'])).out, /readable/)
   assert.match((await fluxgate(['migrate'])).out, /^nothing to do\n$/)
+})
+
+test('a key with some scopes is rotated, and a project renamed', async () => {
+  const project = await json('project', 'create', 'before')
+  const renamed = await json('project', 'rename', 'before', 'after', '--description', 'for a test')
+  assert.deepEqual(renamed, { ...project, name: 'after', description: 'for a test' })
+  assert.equal((await json('project', 'rename', project.id, 'after', '--description', '')).description, null)
+
+  const key = await json('key', 'create', '--project', 'after', '--name', 'k', '--scopes', 'read,inference')
+  assert.deepEqual(key.scopes, ['inference', 'read'])
+  const rotated = await json('key', 'rotate', key.id, '--overlap', '2h', '--expires', 'never')
+  assert.deepEqual([rotated.scopes, rotated.expires_at, rotated.replaced.rotated_to], [key.scopes, null, rotated.id])
+  const leftMs = Date.parse(rotated.replaced.expires_at) - Date.now()
+  assert(leftMs > 7_100_000 && leftMs <= 7_205_000)
+  const { out } = await fluxgate(['key', 'list', '--project', 'after'])
+  assert.match(out, new RegExp(`${key.id}.*inference,read.*never.*replaced by ${rotated.id}`))
+  const again = await fluxgate(['key', 'rotate', key.id])
+  assert.deepEqual([again.code, /was rotated already/.test(again.err)], [1, true])
+  const last = await fluxgate(['key', 'rotate', rotated.id, '--overlap', '0s'])
+  assert.match(last.out, /^created key_\w+ k\nfg_key_\w{40}\n.*\n.* works until 2/)
 })
 
 test('ledger audit exits 1 and names the invariant when the books are wrong', async () => {
@@ -135,7 +160,7 @@ test('the first word of several commands lists them with --help', async () => {
   assert.equal(code, 0)
   assert.match(
     out,
-    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project set +.*\n {2}project list +.*\n\n/,
+    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project set +.*\n {2}project rename +.*\n {2}project list +.*\n\n/,
   )
 })
 
@@ -143,16 +168,27 @@ for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
-  [['project'], 2, /there is no command 'project'; did you mean project create, project set, project list\?/],
+  [
+    ['project'],
+    2,
+    /there is no command 'project'; did you mean project create, project set, project rename, project list\?/,
+  ],
   [
     ['project', 'delete'],
     2,
-    /there is no command 'project delete'; did you mean project create, project set, project list\?/,
+    /there is no command 'project delete'; did you mean project create, project set, project rename, project list\?/,
   ],
   [['audit', '--help'], 2, /there is no command 'audit'/],
   [['audit'], 2, /there is no command 'audit'/],
   [['constructor'], 2, /there is no command 'constructor'/],
   [['--verbose'], 2, /there is no command '--verbose'/],
+  [['key', 'rotate', 'key_x', '--overlap', '31d'], 2, /--overlap must be 0s to 30d/],
+  [['key', 'rotate', 'key_x', '--overlap', '5'], 2, /--overlap must be 0s to 30d/],
+  [
+    ['key', 'create', '--project', 'p', '--name', 'n', '--scopes', 'read,root'],
+    2,
+    /--scopes must be of inference, ingest/,
+  ],
   [['project', 'create'], 2, /NAME is missing\n\nusage: fluxgate project create NAME/],
   [['project', 'create', 'a', 'b'], 2, /unexpected argument 'b'/],
   [['project', 'set', 'p'], 2, /nothing to set/],

@@ -96,6 +96,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/admin/audit',
     '/api/admin/config/router',
     '/api/admin/keys/{id}',
+    '/api/admin/keys/{id}/rotate',
     '/api/admin/projects',
     '/api/admin/projects/{id}',
     '/api/admin/projects/{id}/grants',
@@ -125,11 +126,28 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/logs:batch',
     '/api/v1/openai/chat/completion',
     '/api/v1/openai/chat/completions',
+    '/api/v1/receipts/public-key.jwk',
+    '/api/v1/receipts/public-key.pem',
+    '/api/v1/receipts/public-keys.json',
     '/health',
     '/livez',
+    '/log/checkpoint',
+    '/log/proof/consistency',
+    '/log/proof/inclusion',
+    '/log/vkey',
+    '/log/witnessed-checkpoint',
     '/metrics',
     '/readyz',
+    '/receipts/key-manifest.json',
+    '/receipts/public-key.jwk',
+    '/receipts/public-key.pem',
     '/receipts/public-keys.json',
+    '/registry',
+    '/registry.json',
+    '/registry/manifest.json',
+    '/registry/v/{version}/registry.json',
+    '/registry/{provider}/models.json',
+    '/registry/{provider}/v/{version}/models.json',
     '/v1/audio/models',
     '/v1/audio/speech',
     '/v1/audio/transcriptions',
@@ -137,16 +155,23 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/audio/voices',
     '/v1/chat/completions',
     '/v1/completions',
+    '/v1/documents/{id}/proof',
     '/v1/embeddings',
+    '/v1/keys',
+    '/v1/keys/{id}',
+    '/v1/keys/{id}/rotate',
     '/v1/messages',
     '/v1/messages/count_tokens',
     '/v1/models',
     '/v1/models/{id}',
     '/v1/receipts',
     '/v1/receipts/{id}',
+    '/v1/receipts/{id}/proof',
     '/v1/requests/{id}',
     '/v1/responses',
     '/v1/route:explain',
+    '/v1/statements',
+    '/v1/statements/{day}',
     '/v1/wallet',
   ])
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
@@ -155,10 +180,16 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     for (const [method, operation] of Object.entries(item)) {
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
-        : /^\/(?:api\/)?v1\//.test(path)
+        : /^\/(?:api\/)?v1\/(?!receipts\/public-key)/.test(path)
           ? 'clientKey'
           : undefined
-      assert.deepEqual(operation.security, scheme === undefined ? [] : [{ [scheme]: [] }], `${method} ${path}`)
+      // Some documents are everybody's, so a key is not always wanted.
+      const optional = path.startsWith('/v1/documents/') ? [{}] : []
+      assert.deepEqual(
+        operation.security,
+        scheme === undefined ? [] : [...optional, { [scheme]: [] }],
+        `${method} ${path}`,
+      )
       assert(operation.summary && Object.keys(operation.responses).length > 0, `${method} ${path}`)
     }
 })

@@ -12,6 +12,7 @@ export function projectView(project: Project) {
     object: 'project' as const,
     id: project.id,
     name: project.name,
+    description: project.description,
     account: project.account,
     content_logging: project.contentLogging,
     content_retention_days: project.contentRetentionDays,
@@ -50,9 +51,13 @@ export function keyView(key: ApiKey) {
     project_id: key.projectId,
     name: key.name,
     hint: key.hint,
+    scopes: key.scopes,
+    legacy: key.legacy,
     created_at: key.createdAt.toISOString(),
     expires_at: key.expiresAt?.toISOString() ?? null,
     revoked_at: key.revokedAt?.toISOString() ?? null,
+    last_used_at: key.lastUsedAt?.toISOString() ?? null,
+    rotated_to: key.rotatedTo,
   }
 }
 

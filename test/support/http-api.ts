@@ -1,5 +1,8 @@
 import nodeAssert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
@@ -7,24 +10,32 @@ import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogProofs } from '#domain/log/log-proofs.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { createRegistry, type ModelRegistry } from '#domain/registry/registry.ts'
+import { createRegistryVersions } from '#domain/registry/registry-versions.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
+import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
+import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
+import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -60,14 +71,27 @@ export async function createTestApi() {
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const sink = createLogSink()
-  const { app, keyring, deps } = buildApp(database.db, slot, sink.log)
+  const logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
+  const log = await openTestLog(database, logDir)
+  const proofsOn = (db: Db) => createLogProofs({ db, ...log, vkey: logSigner.vkey })
+  const { app, keyring, deps } = buildApp(database.db, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(database.db),
+    registry: await openTestRegistry(database.db),
+  })
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, slot, sink.log)
+  const away = buildApp(nowhere, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(nowhere),
+    registry: await openTestRegistry(database.db, nowhere),
+  })
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -104,6 +128,8 @@ export async function createTestApi() {
     deps,
     till,
     log: sink,
+    /** Takes what was signed so far into the public log. */
+    sequence: log.turn,
     documented,
     call: (line: string, options: CallOptions = {}): Promise<Answer> => callOn(app, line, options),
     /** The same call while the database is away. */
@@ -121,7 +147,8 @@ export async function createTestApi() {
           actor: 'test',
           idempotencyKey: 'open',
         })
-      return { keyId: key.id, projectId: project.id, walletId: project.walletId, account: project.account, secret }
+      const { id: projectId, walletId, account } = project
+      return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes), secret }
     },
 
     /** Fails unless the calls so far have met every documented status of these routes, as in `GET /v1/wallet`. */
@@ -135,7 +162,9 @@ export async function createTestApi() {
     async close(): Promise<void> {
       const report = await auditLedger(database.db)
       await Promise.all([app.close(), away.app.close(), keyring.close(), away.keyring.close(), till.close()])
+      await log.close()
       await Promise.all([nowhere.end(), database.close()])
+      await rm(logDir, { recursive: true, force: true })
       nodeAssert(report.ok, 'the books balance after the tests')
     },
   }
@@ -143,7 +172,19 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
-function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
+/** The registry of the bundled files; what it was is looked up in `archive`. */
+async function openTestRegistry(db: Db, archive = db): Promise<ModelRegistry> {
+  const versions = { ...createRegistryVersions({ db }), find: createRegistryVersions({ db: archive }).find }
+  const registry = createRegistry({ versions, book: priceBook, traits: await readModelTraits() })
+  await registry.publish(new Map())
+  return registry
+}
+
+function buildApp(
+  db: Db,
+  parts: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs' | 'registry'>,
+) {
+  const { slot, ...given } = parts
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -154,6 +195,7 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    ...given,
     grants: createGrants({ db, slot }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
@@ -165,6 +207,9 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
@@ -176,7 +221,6 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     fluxNanousd: 1_000_000n,
     version: '0.0.0-test',
     corsOrigins: ['https://app.example'],
-    log,
   }
   return { app: createHttpApp(deps), keyring, deps }
 }

@@ -7,6 +7,7 @@ import type { HttpInstance } from '#routes/http-instance.ts'
 import {
   answers,
   Cursor,
+  Description,
   listOf,
   Name,
   PathId,
@@ -44,7 +45,9 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     {
       schema: {
         summary: 'Create a project with an empty wallet',
-        body: Type.Object({ name: Name }, { additionalProperties: false }),
+        description:
+          'A project is a usage context: production, a client, a team, an application. It owns keys and charges one wallet; it holds no aliases, which live in the lockfiles of its code.',
+        body: Type.Object({ name: Name, description: Type.Optional(Description) }, { additionalProperties: false }),
         response: answers({ 201: ProjectBody }, 400, 401, 409, 413, 415, 503),
       },
     },
@@ -71,23 +74,26 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     '/api/admin/projects/:id',
     {
       schema: {
-        summary:
-          'Change what a project keeps of conversations; a project is a usage context and keeps nothing of them at first',
+        summary: 'Rename or describe a project, or change what it keeps of conversations; its id and its history stay',
+        description:
+          'A project is a usage context. It keeps nothing of what is said until it is told to: docs/usage.md.',
         params: PathId,
         body: Type.Object(
           {
+            name: Type.Optional(Name),
+            description: Type.Optional(Type.Union([Description, Type.Null()])),
             content_logging: Type.Optional(Type.Enum(contentLevels)),
             content_retention_days: Type.Optional(Type.Integer({ minimum: 1, maximum: RETENTION_DAYS_MAX })),
           },
           { additionalProperties: false, minProperties: 1 },
         ),
-        response: answers({ 200: ProjectBody }, 400, 401, 404, 413, 415, 503),
+        response: answers({ 200: ProjectBody }, 400, 401, 404, 409, 413, 415, 503),
       },
     },
     async (request) => {
-      const { content_logging, content_retention_days } = request.body
-      const changes = { contentLogging: content_logging, contentRetentionDays: content_retention_days }
-      return projectView(await projects.update(request.params.id, changes))
+      const { content_logging, content_retention_days, ...words } = request.body
+      const kept = { contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      return projectView(await projects.update(request.params.id, { ...words, ...kept }))
     },
   )
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Keyring } from '#domain/keyring.ts'
+import { requireScope, type Scope } from '#domain/scopes.ts'
 import { clientKeyDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
@@ -10,16 +11,17 @@ import { type LogDeps, logRoutes } from './log.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
+import { type RegistryDeps, registryRoutes } from './registry.ts'
 import { renderDetail } from './render-detail.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a key must be allowed to do to call this route of llmring's surface. Without it everybody may. */
-    scope?: 'ingest' | 'read' | 'admin'
+    scope?: Scope
   }
 }
 
-export interface LlmringDeps extends MetaDeps, LogDeps, ConversationDeps {
+export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps {
   keyring: Keyring
 }
 
@@ -55,6 +57,7 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
+    registryRoutes(scope, deps)
     logRoutes(scope, deps)
     conversationRoutes(scope, deps)
     done()
@@ -63,9 +66,11 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
 
 function authenticateClient(keyring: Keyring) {
   return async (request: FastifyRequest): Promise<void> => {
-    if (request.routeOptions.config.scope === undefined) return
+    const { scope } = request.routeOptions.config
+    if (scope === undefined) return
     const secret = presentedLlmringKey(request.headers)
     const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
+    requireScope(key, scope)
     request.setDecorator(clientKeyDecorator, key)
   }
 }
