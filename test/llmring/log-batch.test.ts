@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { auditLedger } from '#domain/audit.ts'
+import { dashedUuid, uuidFromName } from '#lib/ids.ts'
 import { createTestApi, type TestApi } from '#test/support/http-api.ts'
+import { until } from '#test/support/until.ts'
 
 let api: TestApi
 before(async () => {
@@ -167,18 +169,40 @@ test('many clients with the same keys at once: each report is one row, and the r
   assert((await auditLedger(api.database.db)).ok)
 })
 
-test('many writers of the same series in different orders never wait in a ring', async () => {
-  const { secret, projectId } = await open()
-  const aliases = Array.from({ length: 40 }, (_, index) => `alias ${index}`)
-  const rounds = Array.from({ length: 20 }, async (_, round) => {
-    const order = aliases.map((_, index) => aliases[(index * 7 + round * 11) % aliases.length])
-    const logs = order.map((alias, index) => ({
-      ...{ ...report, alias },
-      occurred_at: new Date(Date.UTC(2026, 2, 1, 0, 15 * ((index + round) % 8))).toISOString(),
-    }))
-    const { status } = await api.call(BATCH, { key: secret, body: { logs } })
-    assert.equal(status, 200)
+test('batches that meet head-on wait for each other in one direction', async () => {
+  const { secret, projectId, walletId, keyId } = await open()
+  const entry = (name: number) => ({
+    ...{ ...report, alias: `alias ${name % 10}`, idempotency_key: `met-${name}` },
+    occurred_at: new Date(Date.UTC(2026, 2, 1, 0, 15 * (name % 8))).toISOString(),
   })
-  await Promise.all(rounds)
-  assert.deepEqual(await countOf(projectId), { logs: 800, calls: 800, cost: String(800 * 270_000) })
+  const names = Array.from({ length: 100 }, (_, index) => index)
+  const send = async (order: number[]) => {
+    const { status, body } = await api.call(BATCH, { key: secret, body: { logs: order.map(entry) } })
+    assert.equal(status, 200, JSON.stringify(body).slice(0, 300))
+  }
+  // Somebody is about to record the one in the middle, so that all of them come to stand among their rows.
+  const blocker = await api.database.db.connect()
+  await blocker.query('begin')
+  await blocker.query(
+    `insert into reported_log (id, wallet_id, project_id, key_id, body_hash, occurred_at, provider, model, input_tokens,
+                               output_tokens, usage, cost_status)
+     values ($1, $2, $3, $4, '', now(), 'p', 'm', 0, 0, '{}', 'no_usage')`,
+    [dashedUuid(uuidFromName('usage', projectId, 'met-50')), walletId, projectId, keyId],
+  )
+  const sent = Promise.all([send(names), send(names.toReversed()), send(names), send(names.toReversed())])
+  await until(
+    'all of them wait',
+    async () => {
+      const { rows } = await api.database.db.query<{ n: number }>(
+        `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      )
+      return rows[0]?.n === 4
+    },
+    30_000,
+  )
+  await blocker.query('rollback')
+  blocker.release()
+  await sent
+  assert.deepEqual(await countOf(projectId), { logs: 100, calls: 100, cost: String(100 * 270_000) })
+  assert((await auditLedger(api.database.db)).ok)
 })

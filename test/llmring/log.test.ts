@@ -393,3 +393,27 @@ test('POST /api/v1/log 413, 415 and 503', async () => {
     assert.equal(away.headers['retry-after'], '1')
   }
 })
+
+test('403: a key that may do other things', async () => {
+  const { projectId } = await open()
+  const keyWith = async (...scopes: ('inference' | 'ingest' | 'read' | 'admin')[]) =>
+    (await api.deps.keys.create({ projectId, name: scopes.join(' '), scopes })).secret
+  const [reader, writer] = [await keyWith('inference', 'read', 'admin'), await keyWith('ingest')]
+  const plain = await keyWith('inference', 'ingest', 'read')
+  for (const [line, key, scope] of [
+    [LOG, reader, 'ingest'],
+    ['POST /api/v1/logs:batch', reader, 'ingest'],
+    ['POST /api/v1/conversations/log', reader, 'ingest'],
+    ['POST /api/v1/conversations', reader, 'ingest'],
+    ['PUT /api/v1/conversations/00000000-0000-0000-0000-000000000000', reader, 'ingest'],
+    ['POST /api/v1/conversations/00000000-0000-0000-0000-000000000000/messages/batch', reader, 'ingest'],
+    ['GET /api/v1/conversations', writer, 'read'],
+    ['GET /conversations/00000000-0000-0000-0000-000000000000', writer, 'read'],
+    ['GET /conversations/00000000-0000-0000-0000-000000000000/messages', writer, 'read'],
+    ['DELETE /api/v1/conversations/old-messages', plain, 'admin'],
+  ] as const) {
+    const { status, body } = await api.call(line, { key })
+    assert.deepEqual([status, body], [403, { detail: `This key lacks the scope '${scope}'.`, code: 'forbidden' }], line)
+  }
+  assert.equal((await api.call(LOG, { key: writer, body: report })).status, 200)
+})
