@@ -4,12 +4,14 @@ import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Db } from '#db/pool.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
 import { createUsageFolder } from '#domain/usage/usage-folder.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
@@ -25,7 +27,10 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openLog } from './compose/open-log.ts'
 import { openRouter } from './compose/open-router.ts'
+import { openStatements } from './compose/open-statements.ts'
+import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
 import { readPriceBook } from './read-price-book.ts'
@@ -46,7 +51,10 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  const receiptLog = await openLog(parts, db)
+  await publishKeys(parts, db)
   const books = await openLedger(parts, db)
+  openStatements(parts, db)
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
@@ -80,10 +88,18 @@ export async function createApp(config: Config, installation: Installation, log:
     usageStats: createUsageStats({ db }),
     usageLog,
     logExports: createLogExports({ usageLog }),
+    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit,
     readiness: async () =>
-      stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
+      stopping
+        ? { ok: false, checks: { gateway: 'stopping' } }
+        : receiptLog.halted() !== undefined
+          ? { ok: false, checks: { receipt_log: 'halted' } }
+          : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
     corsOrigins: config.CORS_ORIGINS ?? [],
@@ -147,6 +163,15 @@ export async function createApp(config: Config, installation: Installation, log:
 }
 
 export type App = Awaited<ReturnType<typeof createApp>>
+
+/** A changed list of receipt keys is signed at once where the root key is at hand. */
+async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
+  const { rootSigner: root, signer } = installation
+  if (root === undefined) return
+  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+  if (manifest !== undefined)
+    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+}
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */
 async function checkReadiness(db: Db, feed: RouterFeed): Promise<{ ok: boolean; checks: Record<string, unknown> }> {

@@ -49,6 +49,24 @@ const table = {
     retry: false,
     message: 'The provider rejected the request.',
   },
+  selection_missing: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Must specify one of: conversation_id, date range, log_ids, or since_last_receipt',
+  },
+  selection_too_large: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'More than 10,000 logs match, the most that one certificate can hold. Choose fewer, or a shorter range.',
+  },
+  logs_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'No logs found matching the criteria',
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication_error',
@@ -95,12 +113,55 @@ const table = {
     retry: false,
     message: 'This idempotency key was used with another body.',
   },
+  log_already_certified: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A log is certified once.',
+  },
+  log_has_receipt: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A call through the gateway has its receipt.',
+  },
+  receipt_not_accepted: {
+    status: 410,
+    type: 'invalid_request_error',
+    retry: false,
+    message:
+      'This server signs statements about logs that it holds, and nothing that a client sends. Use POST /api/v1/receipts/generate, or POST /api/v1/receipts/verify to check a receipt.',
+  },
   aliases_are_local: {
     status: 410,
     type: 'invalid_request_error',
     retry: false,
     message:
       'Aliases live in llmring.lock, in the code that uses them, since v3.7. The server resolves none: it keeps the alias of each call as a label.',
+  },
+  key_not_rotatable: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This key was rotated already, was revoked or has expired.',
+  },
+  too_many_keys: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has 1,000 keys that work: revoke some.',
+  },
+  receipt_key_in_use: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Gateways sign with this key: start them with another one first.',
+  },
+  key_manifest_stale: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The keys have changed since this list of keys was drafted.',
   },
   exceeds_charge: {
     status: 409,
@@ -163,6 +224,12 @@ const table = {
     type: 'server_error',
     retry: false,
     message: 'A setting that this needs is not set. The operator has to set it.',
+  },
+  log_pending: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'This is signed, but not in the public log yet. It will be within a minute: try again soon.',
   },
   streaming_speech_not_configured: {
     status: 503,

@@ -103,7 +103,7 @@ test('GET /v1/wallet 200: the own balance', async () => {
 })
 
 for (const line of ['GET /v1/receipts/rcp_0', 'GET /v1/receipts', 'GET /v1/wallet'])
-  testSharedRefusals(() => api, { line, key: 'client' })
+  testSharedRefusals(() => api, { line, key: 'client', scope: 'read' })
 
 test('every documented status was met', () =>
   api.expectEveryStatus('GET /v1/receipts/{id}', 'GET /v1/receipts', 'GET /v1/wallet'))

@@ -11,6 +11,7 @@ import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, ReceiptKeyError, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { scopeSet } from '#domain/scopes.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
@@ -46,7 +47,8 @@ after(async () => {
 async function openProject(name: string): Promise<AuthenticatedKey> {
   const project = await projects.create({ name })
   const { key } = await createKeys({ db: database.db }).create({ projectId: project.id, name })
-  return { keyId: key.id, projectId: project.id, walletId: project.walletId, account: project.account }
+  const { id: projectId, walletId, account } = project
+  return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes) }
 }
 
 const gift = { reason: 'a test', actor: 'test' }

@@ -6,6 +6,9 @@ import type { CliDeps } from '#cli/command.ts'
 import { commands } from '#cli/commands.ts'
 import { runCli } from '#cli/run-cli.ts'
 import { createPool } from '#db/pool.ts'
+import { scopeSet } from '#domain/scopes.ts'
+import { parseConfig } from '#src/config.ts'
+import { receiptKeyFiles } from '#src/signing-keys.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -37,6 +40,7 @@ async function fluxgate(words: string[], change: Partial<CliDeps> = {}) {
     serve: async () => 42,
     envelopeKeys: () => assert.fail('no command of this file looks at provider keys'),
     priceBook: () => assert.fail('no command of this file looks at prices'),
+    receiptKeys: receiptKeyFiles(parseConfig({})),
     providerKeys: {},
     fluxNanousd: 1_000_000n,
     ...change,
@@ -75,7 +79,8 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const { rows } = await database.db.query('select wallet_id from project')
-  const receipt = `rcp_${await till.charge({ keyId: key.id, projectId: project.id, account: project.account, walletId: rows[0].wallet_id }, 2_000_000n)}`
+  const caller = { keyId: key.id, projectId: project.id, account: project.account, scopes: scopeSet(key.scopes) }
+  const receipt = `rcp_${await till.charge({ ...caller, walletId: rows[0].wallet_id }, 2_000_000n)}`
   await till.close()
   const refund = await json('refund', receipt, '--usd', '0.0005', '--reason', 'slow', '--key', 'r1')
   assert.deepEqual([refund.receipt_id, refund.amount_nanousd], [receipt, '500000'])

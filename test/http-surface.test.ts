@@ -99,6 +99,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/admin/audit',
     '/api/admin/config/router',
     '/api/admin/keys/{id}',
+    '/api/admin/keys/{id}/rotate',
     '/api/admin/projects',
     '/api/admin/projects/{id}',
     '/api/admin/projects/{id}/grants',
@@ -122,11 +123,22 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/logs/export',
     '/api/v1/openai/chat/completion',
     '/api/v1/openai/chat/completions',
+    '/api/v1/receipts/public-key.jwk',
+    '/api/v1/receipts/public-key.pem',
+    '/api/v1/receipts/public-keys.json',
     '/api/v1/stats',
     '/health',
     '/livez',
+    '/log/checkpoint',
+    '/log/proof/consistency',
+    '/log/proof/inclusion',
+    '/log/vkey',
+    '/log/witnessed-checkpoint',
     '/metrics',
     '/readyz',
+    '/receipts/key-manifest.json',
+    '/receipts/public-key.jwk',
+    '/receipts/public-key.pem',
     '/receipts/public-keys.json',
     '/v1/audio/models',
     '/v1/audio/speech',
@@ -135,16 +147,23 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/audio/voices',
     '/v1/chat/completions',
     '/v1/completions',
+    '/v1/documents/{id}/proof',
     '/v1/embeddings',
+    '/v1/keys',
+    '/v1/keys/{id}',
+    '/v1/keys/{id}/rotate',
     '/v1/messages',
     '/v1/messages/count_tokens',
     '/v1/models',
     '/v1/models/{id}',
     '/v1/receipts',
     '/v1/receipts/{id}',
+    '/v1/receipts/{id}/proof',
     '/v1/requests/{id}',
     '/v1/responses',
     '/v1/route:explain',
+    '/v1/statements',
+    '/v1/statements/{day}',
     '/v1/wallet',
   ])
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
@@ -153,13 +172,15 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     for (const [method, operation] of Object.entries(item)) {
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
-        : /^\/(?:api\/)?v1\//.test(path)
+        : /^\/(?:api\/)?v1\/(?!receipts\/public-key)/.test(path)
           ? 'clientKey'
           : undefined
       const schemes = scheme === undefined ? [] : operatorMayCall.test(path) ? [scheme, 'adminKey'] : [scheme]
+      // Some documents are everybody's, so a key is not always wanted.
+      const optional = path.startsWith('/v1/documents/') ? [{}] : []
       assert.deepEqual(
         operation.security,
-        schemes.map((name) => ({ [name]: [] })),
+        [...optional, ...schemes.map((name) => ({ [name]: [] }))],
         `${method} ${path}`,
       )
       assert(operation.summary && Object.keys(operation.responses).length > 0, `${method} ${path}`)

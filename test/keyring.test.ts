@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createPool } from '#db/pool.ts'
@@ -6,8 +7,9 @@ import { createKeyring } from '#domain/keyring.ts'
 import { createKeys, KEY_CHANNEL, PinnedKeyError } from '#domain/keys.ts'
 import { createProjects } from '#domain/projects.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
+import { createDatabaseDoor } from '#test/support/database-door.ts'
 
-const LISTENER = `application_name = 'fluxgate' and query ilike 'listen%'`
+const LISTENER = `application_name = 'fluxgate' and query like 'select coalesce(max(revision)%'`
 
 let database: TestDatabase
 let projectId: string
@@ -142,18 +144,21 @@ test('a key stops at its expiry, not when the memory of it ends', async () => {
   await keyring.close()
 })
 
-test('after a broken listening connection nothing old is believed, and revocations are heard again', async () => {
+test('after a broken listening connection revocations are heard again, and none was missed', async () => {
   let interruptions = 0
-  const keyring = createKeyring({ db: database.db, ttlMs: 60_000, onInterrupted: () => (interruptions += 1) })
+  const keyring = createKeyring({ db: database.db, onInterrupted: () => (interruptions += 1) })
   await keyring.listening()
   const { key, secret } = await keys.create({ projectId, name: 'reconnect' })
+  const { key: other, secret: otherSecret } = await keys.create({ projectId, name: 'missed' })
   assert(await accepts(keyring, secret))
+  assert(await accepts(keyring, otherSecret))
 
   await database.db.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and ${LISTENER}`,
   )
+  await keys.revoke(other.id)
+  await until('refusal', async () => !(await accepts(keyring, otherSecret)), 1_000)
   await until('interruption', () => interruptions === 1)
-  assert.equal(keyring.peek(secret), undefined)
 
   await until('a new listener', async () => {
     const { rows } = await database.db.query(
@@ -165,6 +170,113 @@ test('after a broken listening connection nothing old is believed, and revocatio
   await keys.revoke(key.id)
   await until('refusal', async () => !(await accepts(keyring, secret)), 1_000)
   await keyring.close()
+})
+
+/** What every commit of a key announces is swallowed, as by a connection pool that hands out another connection each time. */
+async function withoutNotifications(work: () => Promise<void>): Promise<void> {
+  const { db } = database
+  const { rows } = await db.query(`select pg_get_functiondef('key_changed'::regproc) as text`)
+  const text: string = rows[0].text
+  assert.match(text, /perform pg_notify/)
+  await db.query(text.replace(/perform pg_notify[^;]*;/, ''))
+  try {
+    await work()
+  } finally {
+    await db.query(text)
+  }
+}
+
+test('a revocation, an expiry, a rotation and another scope hold within a second even when no notification arrives', () =>
+  withoutNotifications(async () => {
+    const rings = [createKeyring({ db: database.db }), createKeyring({ db: database.db })]
+    await Promise.all(rings.map((ring) => ring.listening()))
+    for (const change of [
+      (id: string) => keys.revoke(id),
+      (id: string) => keys.rotate(id, { overlapSeconds: 0 }),
+      (id: string) => database.db.query('update api_key set revoked_at = now() where id = $1', [id]),
+      (id: string) => database.db.query(`update api_key set expires_at = now() where id = $1`, [id]),
+    ]) {
+      const { key, secret } = await keys.create({ projectId, name: 'unheard' })
+      for (const ring of rings) await until('acceptance', () => accepts(ring, secret), 1_100)
+      await change(key.id)
+      for (const ring of rings) {
+        const tookMs = await until('refusal', async () => !(await accepts(ring, secret)))
+        assert(tookMs < 1_000, `refused after ${tookMs} ms`)
+      }
+    }
+    const { key, secret } = await keys.create({ projectId, name: 'less' })
+    for (const ring of rings) await until('acceptance', () => accepts(ring, secret), 1_100)
+    await database.db.query(`update api_key set scopes = '{read}' where id = $1`, [key.id])
+    for (const ring of rings)
+      await until('fewer scopes', async () => !(await ring.authenticate(secret)).scopes.has('inference'), 1_000)
+    await Promise.all(rings.map((ring) => ring.close()))
+  }))
+
+test('more changes at once than are read one by one are all obeyed', () =>
+  withoutNotifications(async () => {
+    const keyring = createKeyring({ db: database.db })
+    await keyring.listening()
+    const crowd = await createProjects({ db: database.db }).create({ name: 'crowd' })
+    const { secret } = await keys.create({ projectId: crowd.id, name: 'one of many' })
+    await until('acceptance', () => accepts(keyring, secret), 1_100)
+    await database.db.query(
+      `insert into api_key (id, project_id, name, hash, hint)
+       select 'key_crowd' || lpad(n::text, 15, '0'), $1, 'n', sha256(('crowd' || n)::bytea), '' from generate_series(1, 2000) n`,
+      [crowd.id],
+    )
+    await database.db.query('update api_key set revoked_at = now() where project_id = $1', [crowd.id])
+    await until('refusal', async () => !(await accepts(keyring, secret)), 1_000)
+    await keyring.close()
+  }))
+
+test('changes of keys are numbered in the order of their commits', async () => {
+  const slow = await database.db.connect()
+  await slow.query('begin')
+  const digest = () => createHash('sha256').update(String(Math.random())).digest()
+  const insert = `insert into api_key (id, project_id, name, hash, hint) values ($1, $2, 'n', $3, '')`
+  await slow.query(insert, ['key_slowslowslowslow', projectId, digest()])
+  const fast = database.db.query(insert, ['key_fastfastfastfast', projectId, digest()])
+  const { rows: before } = await database.db.query('select max(revision) as newest from key_change')
+  await slow.query('commit')
+  slow.release()
+  await fast
+  const { rows } = await database.db.query(
+    `select k.id from key_change c join api_key k using (hash) where c.revision > $1 order by c.revision`,
+    [before[0].newest],
+  )
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    ['key_slowslowslowslow', 'key_fastfastfastfast'],
+  )
+})
+
+test('a keyring whose database fell silent believes nothing for longer than a second', async () => {
+  const door = await createDatabaseDoor(database.url)
+  const pool = createPool({ connection: { connectionString: door.url }, poolMax: 2 }, () => undefined)
+  const keyring = createKeyring({ db: pool, loadMsMax: 100 })
+  await keyring.listening()
+  const { key, secret } = await keys.create({ projectId, name: 'silence' })
+  assert(await accepts(keyring, secret))
+  door.silence()
+  await keys.revoke(key.id)
+  await until('nothing is believed', () => keyring.peek(secret) === undefined, 1_000)
+  await assert.rejects(keyring.authenticate(secret), { code: 'ledger_unavailable' })
+  await door.close()
+  await keyring.close()
+  await pool.end()
+})
+
+test('while the database answers, keys in use are not read again', async () => {
+  const { pool, count } = counting()
+  const { secret } = await keys.create({ projectId, name: 'in use' })
+  const keyring = createKeyring({ db: pool })
+  await keyring.listening()
+  assert(await accepts(keyring, secret))
+  const startedAt = performance.now()
+  await until('two seconds', async () => (await accepts(keyring, secret)) && performance.now() - startedAt > 2_000)
+  assert.equal(count(), 1)
+  await keyring.close()
+  await pool.end()
 })
 
 test('a database that is away is 503, never 401', async () => {

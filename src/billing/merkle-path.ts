@@ -1,12 +1,19 @@
 // The checking side of the Merkle tree, on WebCrypto alone so that it runs in a browser. merkle.ts builds the tree.
 
-type Bytes = Uint8Array<ArrayBuffer>
+export type Bytes = Uint8Array<ArrayBuffer>
 
 export const HASH_BYTES = 32
 
 /** The same as leafHash of merkle.ts. */
 export async function hashLeaf(text: string): Promise<Bytes> {
   return sha256(new TextEncoder().encode(`\0${text}`))
+}
+
+/** SHA-256 of a zero byte and these bytes: a leaf that is not text. */
+export async function hashLeafBytes(data: Uint8Array): Promise<Bytes> {
+  const leaf = new Uint8Array(1 + data.byteLength)
+  leaf.set(data, 1)
+  return sha256(leaf)
 }
 
 /**
@@ -46,7 +53,25 @@ export async function rootFromPath(proof: {
   return last === 0 ? node : undefined
 }
 
-async function hashPair(left: Bytes, right: Bytes): Promise<Bytes> {
+/** The root over leaf hashes in their order: the same as merkleRoot of merkle.ts. Throws RangeError for none. */
+export async function rootOfLeaves(leaves: readonly Bytes[]): Promise<Bytes> {
+  let level = leaves
+  while (level.length > 1) {
+    const above: Bytes[] = []
+    for (let index = 0; index < level.length; index += 2) {
+      const [left, right] = level.slice(index, index + 2)
+      // The last one of an odd level moves up unchanged.
+      if (left !== undefined) above.push(right === undefined ? left : await hashPair(left, right))
+    }
+    level = above
+  }
+  const [root] = level
+  if (root === undefined) throw new RangeError('there is no leaf')
+  return root
+}
+
+/** The inner node above two others. */
+export async function hashPair(left: Bytes, right: Bytes): Promise<Bytes> {
   const pair = new Uint8Array(1 + 2 * HASH_BYTES)
   pair[0] = 1
   pair.set(left, 1)

@@ -10,11 +10,42 @@ export function leafHash(text: string): Buffer {
   return sha256(`\0${text}`)
 }
 
+/** The same for a leaf that is bytes and no text. */
+export function leafHashOfBytes(data: Uint8Array): Buffer {
+  const leaf = Buffer.alloc(1 + data.byteLength)
+  leaf.set(data, 1)
+  return sha256(leaf)
+}
+
 /** The root over leaf hashes in their order. Throws RangeError for a leaf that is not 32 bytes. */
 export function merkleRoot(leaves: readonly Uint8Array[]): Buffer {
   let level = checked(leaves)
   while (level.length > 1) level = parents(level)
   return level[0] ?? hash('sha256', '', 'buffer')
+}
+
+/** The same root for more leaves than memory should hold: they are pushed one after the other. */
+export function createMerkleRoot() {
+  // Roots of the complete subtrees so far, the largest first: those of the bits of `count`.
+  const complete: Buffer[] = []
+  let count = 0
+  return {
+    push(leaf: Uint8Array): void {
+      let [node] = checked([leaf])
+      for (let bits = count; bits % 2 === 1; bits = (bits - 1) / 2) {
+        const left = complete.pop()
+        if (left !== undefined && node !== undefined) node = parents([left, node])[0]
+      }
+      if (node !== undefined) complete.push(node)
+      count += 1
+    },
+
+    root(): Buffer {
+      const [first, ...rest] = complete.toReversed()
+      if (first === undefined) return merkleRoot([])
+      return rest.reduce((right, left) => parents([left, right])[0] ?? right, first)
+    },
+  }
 }
 
 /** The sibling hashes from one leaf up to the root, nearest first. Throws RangeError when there is no such leaf. */
@@ -29,6 +60,18 @@ export function inclusionPath(leaves: readonly Uint8Array[], index: number): Buf
     at >>= 1
   }
   return path
+}
+
+/** The same paths for several leaves of one tree, which is hashed once. */
+export function inclusionPaths(leaves: readonly Uint8Array[], indexes: readonly number[]): Buffer[][] {
+  const levels = [checked(leaves)]
+  for (let level = levels[0]; level !== undefined && level.length > 1; level = levels.at(-1))
+    levels.push(parents(level))
+  return indexes.map((index) => {
+    if (!Number.isInteger(index) || index < 0 || index >= leaves.length)
+      throw new RangeError('there is no leaf at this index')
+    return levels.flatMap((level, height) => level[(index >> height) ^ 1] ?? [])
+  })
 }
 
 /**

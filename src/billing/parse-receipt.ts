@@ -1,16 +1,30 @@
 import { canonicalJson, parseCanonicalJson } from '#lib/canonical-json.ts'
 import { isUtcMillis } from '#lib/utc-millis.ts'
+import {
+  amount,
+  count,
+  digest,
+  type Fields,
+  field,
+  hasFields,
+  isCount,
+  isRecord,
+  label,
+  optional,
+  pattern,
+  usage,
+  wrongField,
+} from './fields.ts'
 import { outcomeNumbers } from './outcome.ts'
 import { parseLines } from './price.ts'
 import {
   ATTEMPTS_LISTED_MAX,
-  LABEL_CHARS_MAX,
   RECEIPT_VERSION,
   type Receipt,
   type ReceiptAttempt,
   type ReceiptPrice,
 } from './receipt.ts'
-import { isUsageKind, usageSources } from './usage.ts'
+import { usageSources } from './usage.ts'
 
 export const RECEIPT_CHARS_MAX = 32_768
 
@@ -54,22 +68,11 @@ export function parseReceipt(input: unknown): Receipt {
   return value
 }
 
-type Fields<Members> = Readonly<Record<keyof Members, Field>>
-
 function assertReceipt(value: Record<string, unknown>): asserts value is Record<string, unknown> & Receipt {
-  for (const name of Object.keys(value)) {
-    if (!Object.hasOwn(fields, name)) {
-      throw new ReceiptFormatError('receipt_field_unknown', 'the receipt has a field that this version lacks', name)
-    }
-  }
-  for (const [name, field] of Object.entries(fields)) {
-    if (!Object.hasOwn(value, name)) {
-      if (field.optional) continue
-      throw new ReceiptFormatError('receipt_field_missing', `${name} is missing`, name)
-    }
-    if (!field.accepts(value[name])) {
-      throw new ReceiptFormatError('receipt_field_invalid', `${name} is not ${field.expects}`, name)
-    }
+  const wrong = wrongField(value, fields)
+  if (wrong !== undefined) {
+    const message = wrong.why === 'unknown' ? 'the receipt has a field that this version lacks' : wrong.message
+    throw new ReceiptFormatError(`receipt_field_${wrong.why}`, message, wrong.name)
   }
   // Units that nobody vouches for are not charged, so they do not stand on a receipt either.
   if (value.usage_source === 'none' && isRecord(value.usage) && Object.keys(value.usage).length > 0) {
@@ -80,20 +83,10 @@ function assertReceipt(value: Record<string, unknown>): asserts value is Record<
   }
 }
 
-interface Field {
-  optional: boolean
-  expects: string
-  accepts: (value: unknown) => boolean
-}
-
 const sources: ReadonlySet<string> = new Set(usageSources)
 const outcomes: ReadonlySet<string> = new Set(Object.keys(outcomeNumbers))
 
-const digest = pattern('sha256: and 64 hex digits', /^sha256:[0-9a-f]{64}$/)
 const commitment = pattern('hmac-sha256: and 64 hex digits', /^hmac-sha256:[0-9a-f]{64}$/)
-const amount = pattern('a decimal string of nano-dollars below 2^63', /^(?:0|[1-9][0-9]{0,18})$/, isInt64)
-const label = field(`text of 1 to ${LABEL_CHARS_MAX} characters`, isLabel)
-
 const code = pattern('a short code in snake_case', /^[a-z][a-z0-9_]{0,63}$/)
 
 const priceFields: Fields<ReceiptPrice> = {
@@ -107,7 +100,7 @@ const attemptFields: Fields<ReceiptAttempt> = {
   cost_nanousd: optional(amount),
   key: optional(pattern('8 hex digits', /^[0-9a-f]{8}$/)),
   model: label,
-  ms: field('an integer of at least 0', isCount),
+  ms: count,
   protocol: optional(pattern('1 to 32 of a-z 0-9 _ -', /^[a-z][a-z0-9_-]{0,31}$/)),
   provider: label,
   result: code,
@@ -131,12 +124,12 @@ const fields: Fields<Receipt> = {
   provider: label,
   model_used: label,
   upstream_id: optional(label),
-  attempts: field('an integer of at least 0', isCount),
+  attempts: count,
   attempt_list: optional(field(`a list of at most ${ATTEMPTS_LISTED_MAX} well-formed attempts`, isAttemptList)),
   stream: field('true or false', (value) => typeof value === 'boolean'),
   outcome: field(`one of ${[...outcomes].join(', ')}`, (value) => typeof value === 'string' && outcomes.has(value)),
   reason: optional(code),
-  usage: field('an object of known kinds, each an integer of at least 1', isUsage),
+  usage,
   usage_source: field(`one of ${usageSources.join(', ')}`, (value) => typeof value === 'string' && sources.has(value)),
   price: field(
     'a price book digest, price lines of known kinds, and where there are any a minimum and a flat price',
@@ -146,41 +139,7 @@ const fields: Fields<Receipt> = {
   absorbed_nanousd: amount,
   request_commit: optional(commitment),
   response_commit: optional(commitment),
-  config_version: optional(field('an integer of at least 0', isCount)),
-}
-
-function field(expects: string, accepts: (value: unknown) => boolean): Field {
-  return { optional: false, expects, accepts }
-}
-
-function pattern(expects: string, shape: RegExp, also: (text: string) => boolean = () => true): Field {
-  return field(expects, (value) => typeof value === 'string' && shape.test(value) && also(value))
-}
-
-function optional(inner: Field): Field {
-  return { ...inner, optional: true }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
-}
-
-/** Counts characters as code points, as PostgreSQL does. */
-function isLabel(value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && [...value].length <= LABEL_CHARS_MAX
-}
-
-function isInt64(text: string): boolean {
-  return BigInt(text) < 1n << 63n
-}
-
-function isUsage(value: unknown): boolean {
-  if (!isRecord(value)) return false
-  return Object.entries(value).every(([kind, units]) => isUsageKind(kind) && isCount(units) && units >= 1)
+  config_version: optional(count),
 }
 
 function isPrice(value: unknown): boolean {
@@ -199,12 +158,4 @@ function isLines(value: unknown): boolean {
 function isAttemptList(value: unknown): boolean {
   if (!Array.isArray(value) || value.length > ATTEMPTS_LISTED_MAX) return false
   return value.every((entry) => hasFields(entry, attemptFields))
-}
-
-function hasFields(value: unknown, known: Readonly<Record<string, Field>>): boolean {
-  if (!isRecord(value)) return false
-  if (!Object.keys(value).every((name) => Object.hasOwn(known, name))) return false
-  return Object.entries(known).every(([name, inner]) =>
-    Object.hasOwn(value, name) ? inner.accepts(value[name]) : inner.optional,
-  )
 }

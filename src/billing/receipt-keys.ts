@@ -51,21 +51,26 @@ export async function parseReceiptKeys(value: unknown): Promise<ReceiptKeys> {
 }
 
 /**
- * Whether a key may have signed a receipt of this time. A revoked key fails for every time: a thief can write any date,
- * and only inclusion in a witnessed log could tell his receipts from honest older ones.
+ * Whether a key may have signed something of this time. Under a revoked key nothing is good by its date alone: a thief can
+ * write any date. `witnessedAt`, when witnesses of the log had seen it, tells what is older than the theft.
  */
-export function keyValidAt(key: ReceiptKey, issuedAt: string): { ok: boolean; detail: string } {
-  if (key.status === 'revoked') {
-    return {
-      ok: false,
-      detail: `${key.key_id} was revoked at ${key.revoked_at}; the date on a receipt cannot show that it is older`,
-    }
-  }
+export function keyValidAt(key: ReceiptKey, issuedAt: string, witnessedAt?: string): { ok: boolean; detail: string } {
   if (issuedAt < key.not_before) {
-    return { ok: false, detail: `${key.key_id} is valid from ${key.not_before}, the receipt is of ${issuedAt}` }
+    return { ok: false, detail: `${key.key_id} is valid from ${key.not_before}, this is of ${issuedAt}` }
   }
   if (key.not_after !== undefined && issuedAt >= key.not_after) {
-    return { ok: false, detail: `${key.key_id} ended at ${key.not_after}, the receipt is of ${issuedAt}` }
+    return { ok: false, detail: `${key.key_id} ended at ${key.not_after}, this is of ${issuedAt}` }
+  }
+  if (key.revoked_at !== undefined) {
+    const revoked = `${key.key_id} was revoked at ${key.revoked_at}`
+    if (witnessedAt === undefined)
+      return {
+        ok: false,
+        detail: `${revoked}; the date alone cannot show that this is older, witnesses of the log can`,
+      }
+    if (witnessedAt >= key.revoked_at)
+      return { ok: false, detail: `${revoked}; witnesses saw this only by ${witnessedAt}` }
+    return { ok: true, detail: `${revoked}; witnesses had seen this by ${witnessedAt}` }
   }
   return { ok: true, detail: `${key.key_id} is ${key.status} and was valid at ${issuedAt}` }
 }

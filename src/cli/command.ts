@@ -1,6 +1,8 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import type { Db } from '#db/pool.ts'
+import type { Ed25519Signer } from '#domain/log/log-signer.ts'
 import type { PriceBook } from '#domain/price-book.ts'
+import { assert } from '#lib/assert.ts'
 import type { EnvelopeKeys } from '#lib/envelope.ts'
 import type { Secret } from '#lib/secret.ts'
 
@@ -9,6 +11,36 @@ export interface ProviderKey {
   key: Secret
   /** Where the environment says that it belongs; undefined: the provider's own address. */
   baseUrl: string | undefined
+}
+
+/** A private key that a command may sign with. `publicKey` is 32 raw bytes. */
+export interface SigningKey {
+  keyId: string
+  publicKey: Buffer
+  sign(message: Uint8Array): Buffer
+}
+
+/** What the receipt-key commands need of the files and settings that hold private keys. */
+export interface ReceiptKeyFiles {
+  /** The key that gateways with these settings sign receipts with. */
+  receiptSigner(): Promise<SigningKey>
+  /** The root key of a file, else of the settings; undefined when it is not at hand. */
+  rootSigner(path?: string): Promise<SigningKey | undefined>
+  /** Makes a new signing key in a file that must not exist yet, mode 0600. */
+  createSigningKey(path: string): Promise<SigningKey>
+  /** Origin of the log. */
+  log: string
+}
+
+export interface LogTools {
+  /** Folder of the files of the receipt log. */
+  dir: string
+  /** The key of the receipt log, as it is configured. */
+  signer(): Promise<Ed25519Signer>
+  /** The Ed25519 key in a file of its own, made at the first call. */
+  openKeyFile(path: string): Promise<Ed25519Signer>
+  /** Keeps a file for this process. Throws Error while another one has it. */
+  lockFile(path: string): Promise<{ release(): Promise<void> }>
 }
 
 /** What commands may touch. The composition root decides which database that is. */
@@ -25,8 +57,11 @@ export interface CliDeps {
   /** Provider keys of the environment, by the names of their variables. */
   providerKeys: Readonly<Record<string, ProviderKey | undefined>>
   priceBook(): Promise<PriceBook>
+  receiptKeys: ReceiptKeyFiles
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
+  /** What commands around the receipt log need of this machine. */
+  logTools?: LogTools
   /** Where public receipt keys are when a command does not say. */
   defaultKeysUrl?: string
 }
@@ -72,6 +107,12 @@ function parse<O extends Options>(args: string[], options: O) {
     const [first = 'bad arguments'] = (error instanceof Error ? error.message : String(error)).split('. ')
     throw new UsageError(first, { cause: error })
   }
+}
+
+/** What only the composition root can give, for commands that cannot do without. */
+export function logToolsOf({ logTools }: Pick<CliDeps, 'logTools'>): LogTools {
+  assert(logTools !== undefined, 'whoever offers this command brings its tools')
+  return logTools
 }
 
 /** The value of an option that must be given. Throws UsageError. */

@@ -43,6 +43,7 @@ export async function openGateway(parts: Parts, { db, priceBook, books, router }
   const keyring = createKeyring({
     db,
     onInterrupted: (error) => log.warn({ err: error }, 'revocations are not heard for a moment'),
+    onUseLost: (error) => log.warn({ err: error }, 'when keys were last used could not be written yet'),
   })
   opened.defer(() => keyring.close())
   const openCalls = createOpenCalls({

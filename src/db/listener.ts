@@ -3,8 +3,20 @@ import type pg from 'pg'
 import { connectLane, type Db } from './pool.ts'
 
 const RECONNECT_MS = { first: 100, max: 5_000 }
-const PROBE_EVERY_MS = 5_000
-const PROBE_MS_MAX = 3_000
+const PROBE: Heartbeat = {
+  everyMs: 5_000,
+  msMax: 3_000,
+  async beat(client) {
+    await client.query('select 1')
+  },
+}
+
+/** What is asked on the listening connection, the first time as soon as it listens; one that fails or is late breaks it. */
+interface Heartbeat {
+  everyMs: number
+  msMax: number
+  beat(client: pg.Client): Promise<void>
+}
 
 export interface ListenerOptions {
   db: Db
@@ -14,6 +26,8 @@ export interface ListenerOptions {
   onListening: () => void
   /** Messages are missed from here on, until onListening. */
   onInterrupted: (error: unknown) => void
+  /** By default a question that only shows whether anybody is there, every few seconds. */
+  heartbeat?: Heartbeat
 }
 
 /**
@@ -50,21 +64,27 @@ export function createListener(options: ListenerOptions) {
     }
   }
 
-  /** Resolves with an error when the server does not answer in time. */
+  /** Resolves with an error when a heartbeat fails or does not end in time. */
   async function probe(client: pg.Client): Promise<unknown> {
-    for (;;) {
-      await delay(PROBE_EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined)
-      if (signal.aborted) return undefined
-      const late = delay(PROBE_MS_MAX, new Error('the listening connection does not answer'), { ref: false })
+    const { everyMs, msMax, beat } = options.heartbeat ?? PROBE
+    while (!signal.aborted) {
+      const over = new AbortController()
+      const late = delay(msMax, new Error('the listening connection does not answer'), {
+        ref: false,
+        signal: over.signal,
+      }).catch(() => undefined)
       const failure = await Promise.race([
-        client.query('select 1').then(
+        beat(client).then(
           () => undefined,
           (error) => error,
         ),
         late,
       ])
+      over.abort()
       if (failure !== undefined) return failure
+      await delay(everyMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
+    return undefined
   }
 
   const done = (async () => {

@@ -51,19 +51,38 @@ create table api_key (
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  scopes text[] default '{inference,ingest,read}'::text[] not null,
+  last_used_at timestamp with time zone,
+  rotated_to text,
+  legacy boolean default false not null,
   constraint api_key_hash_key UNIQUE (hash),
+  constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
+  constraint api_key_check CHECK ((rotated_to <> id)),
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
-  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
+);
+
+create table certificate (
+  document_id text not null,
+  project_id text not null,
+  entries integer not null,
+  request_hash bytea,
+  constraint certificate_pkey PRIMARY KEY (document_id),
+  constraint certificate_entries_check CHECK (((entries >= 1) AND (entries <= 10000))),
+  constraint certificate_request_hash_check CHECK ((length(request_hash) = 32))
 );
 
 create table certified_log (
   log_id uuid not null,
   document_id text not null,
   pos integer not null,
+  leaf bytea not null,
   constraint certified_log_document_id_pos_key UNIQUE (document_id, pos),
   constraint certified_log_pkey PRIMARY KEY (log_id),
+  constraint certified_log_leaf_check CHECK ((length(leaf) = 32)),
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
@@ -98,6 +117,14 @@ create table hold (
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
 
+create table key_change (
+  revision bigint generated always as identity not null,
+  hash bytea not null,
+  changed_at timestamp with time zone default clock_timestamp() not null,
+  constraint key_change_pkey PRIMARY KEY (revision),
+  constraint key_change_hash_check CHECK ((length(hash) = 32))
+);
+
 create table legacy_receipt (
   receipt_id text not null,
   project_id text not null,
@@ -121,6 +148,66 @@ create table legacy_receipt_key (
   constraint legacy_receipt_key_pkey PRIMARY KEY (key_id),
   constraint legacy_receipt_key_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 255))),
   constraint legacy_receipt_key_public_key_check CHECK ((length(public_key) = 32))
+);
+
+create table log_checkpoint (
+  log_id smallint not null,
+  size bigint not null,
+  root bytea not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint log_checkpoint_pkey PRIMARY KEY (log_id, size),
+  constraint log_checkpoint_root_check CHECK ((length(root) = 32))
+);
+
+create table log_cosignature (
+  log_id smallint not null,
+  size bigint not null,
+  witness text not null,
+  line text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint log_cosignature_pkey PRIMARY KEY (log_id, size, witness),
+  constraint log_cosignature_line_check CHECK (((length(line) >= 1) AND (length(line) <= 1000))),
+  constraint log_cosignature_witness_check CHECK (((length(witness) >= 1) AND (length(witness) <= 300)))
+);
+
+create table log_head (
+  log_id smallint generated always as identity not null,
+  origin text not null,
+  public_key bytea not null,
+  size bigint not null,
+  frontier bytea not null,
+  root bytea not null,
+  checkpoint text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  ended_at timestamp with time zone,
+  end_reason text,
+  constraint log_head_origin_key UNIQUE (origin),
+  constraint log_head_pkey PRIMARY KEY (log_id),
+  constraint log_head_check CHECK ((length(frontier) = (32 * bit_count(int8send(size))))),
+  constraint log_head_check1 CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
+  constraint log_head_end_reason_check CHECK (((length(end_reason) >= 1) AND (length(end_reason) <= 500))),
+  constraint log_head_origin_check CHECK ((origin ~ '^[!-*,-~]{1,255}$'::text)),
+  constraint log_head_public_key_check CHECK ((length(public_key) = 32)),
+  constraint log_head_root_check CHECK ((length(root) = 32)),
+  constraint log_head_size_check CHECK (((size >= 0) AND (size <= '9007199254740991'::bigint)))
+);
+
+create table log_leaf (
+  log_id smallint not null,
+  idx bigint not null,
+  batch_id uuid not null,
+  root bytea not null,
+  constraint log_leaf_log_id_batch_id_key UNIQUE (log_id, batch_id),
+  constraint log_leaf_pkey PRIMARY KEY (log_id, idx),
+  constraint log_leaf_idx_check CHECK ((idx >= 0)),
+  constraint log_leaf_root_check CHECK ((length(root) = 32))
+);
+
+create table log_queue (
+  seq bigint generated always as identity not null,
+  batch_id uuid not null,
+  queued_at timestamp with time zone default clock_timestamp() not null,
+  constraint log_queue_pkey PRIMARY KEY (seq)
 );
 
 create table project (
@@ -154,9 +241,11 @@ create table receipt_key (
   not_before timestamp with time zone default now() not null,
   not_after timestamp with time zone,
   revoked_at timestamp with time zone,
+  revoked_reason text,
   constraint receipt_key_pkey PRIMARY KEY (key_id),
   constraint receipt_key_key_id_check CHECK ((key_id ~ '^rk_[0-9a-f]{16}$'::text)),
-  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32))
+  constraint receipt_key_public_key_check CHECK ((length(public_key) = 32)),
+  constraint receipt_key_revoked_reason_check CHECK (((length(revoked_reason) >= 1) AND (length(revoked_reason) <= 500)))
 );
 
 create table reported_log (
@@ -402,9 +491,15 @@ CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, cr
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
 
+CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
+
+CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
+
+CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
 CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
 
@@ -412,13 +507,19 @@ CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
 
+CREATE UNIQUE INDEX signed_document_keys ON fluxgate.signed_document USING btree (period) WHERE (kind = 'keys'::text);
+
 CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
 
 CREATE INDEX signed_document_project ON fluxgate.signed_document USING btree (project_id, kind, issued_at, id);
 
+CREATE INDEX signed_document_statement ON fluxgate.signed_document USING btree (period) WHERE (kind = 'statement'::text);
+
 CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
+
+CREATE INDEX transfer_moved ON fluxgate.transfer USING btree (at) WHERE (code <> ALL (ARRAY[10, 20]));
 
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
 
@@ -428,6 +529,8 @@ CREATE INDEX usage_1h_hour ON fluxgate.usage_1h USING btree (hour);
 
 CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_id);
 
+CREATE INDEX usage_series_wallet ON fluxgate.usage_series USING btree (wallet_id);
+
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
 
 alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
@@ -435,6 +538,12 @@ alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id
 alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
+alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
+
+alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table certified_log add constraint certified_log_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
@@ -445,6 +554,14 @@ alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFE
 alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
 
 alter table legacy_receipt add constraint legacy_receipt_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table log_checkpoint add constraint log_checkpoint_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
+
+alter table log_cosignature add constraint log_cosignature_log_id_size_fkey FOREIGN KEY (log_id, size) REFERENCES log_checkpoint(log_id, size);
+
+alter table log_leaf add constraint log_leaf_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
+
+alter table log_leaf add constraint log_leaf_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
 
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -535,6 +652,16 @@ begin
   update wallet set posted = posted + p_amount, version = version + 1, next_expiry = least(next_expiry, p_expires)
    where id = p_wallet;
   return query select 'credited', v_lot;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.enqueue_batch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into log_queue (batch_id) values (new.batch_id);
+  return null;
 end $function$
 ;
 
@@ -670,6 +797,53 @@ begin
   group by 1, 2, 3;
   update usage_fold set until = v_to;
   return v_to;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  foreach v_hash in array case when tg_op = 'INSERT' then array[new.hash]
+                               when tg_op = 'DELETE' or old.hash = new.hash then array[old.hash]
+                               else array[old.hash, new.hash] end loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.key_changes_in_turn()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.log_head_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.ended_at is not null or new.size < old.size
+     or (new.log_id, new.origin, new.public_key) is distinct from (old.log_id, old.origin, old.public_key)
+     or (new.size = old.size and (new.root, new.frontier, new.checkpoint) is distinct from (old.root, old.frontier, old.checkpoint)) then
+    raise exception 'log %: it only grows', old.origin using errcode = 'integrity_constraint_violation';
+  end if;
+  if new.size > old.size
+     and (not exists (select 1 from log_checkpoint c where c.log_id = new.log_id and c.size = new.size and c.root = new.root)
+          or (select count(*) from log_leaf l where l.log_id = new.log_id and l.idx >= old.size) <> new.size - old.size
+          or not exists (select 1 from log_leaf l where l.log_id = new.log_id and l.idx = new.size - 1)) then
+    raise exception 'log %: its leaves are not 0 to %', old.origin, new.size - 1 using errcode = 'integrity_constraint_violation';
+  end if;
+  return new;
 end $function$
 ;
 
@@ -1006,6 +1180,14 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EX
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certified_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
@@ -1014,7 +1196,27 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH RO
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON legacy_receipt FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_checkpoint FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_cosignature FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_cosignature FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER guard BEFORE UPDATE ON log_head FOR EACH ROW EXECUTE FUNCTION log_head_guard();
+
+CREATE TRIGGER no_delete BEFORE DELETE ON log_head FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_head FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_leaf FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_leaf FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER enqueue AFTER INSERT ON receipt_batch FOR EACH ROW EXECUTE FUNCTION enqueue_batch();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 

@@ -132,6 +132,39 @@ const invariants = {
       sha256('\\x00'::bytea || convert_to(d.document, 'UTF8')) is distinct from substring(b.leaves from d.pos * 32 + 1 for 32)) as bad
     from signed_document d left join receipt_batch b on b.batch_id = d.batch_id`,
 
+  'statements of a wallet go on where the one before ended': `
+    select count(*) as checked, count(*) filter (where opening <> coalesce(closed, 0) or total <> coalesce(before, 0) + receipts
+                                                    or total + open <> highest or highest < coalesce(highest_before, 0)) as bad
+    from (select opening, total, receipts, open, highest, lag(closing) over w as closed, lag(total) over w as before,
+                 lag(highest) over w as highest_before
+          from (select wallet_id, period, (s->>'opening_nanousd')::bigint as opening, (s->>'closing_nanousd')::bigint as closing,
+                       (s->>'receipts_total')::bigint as total, (s->'receipts'->>'count')::bigint as receipts,
+                       (s->'open'->>'count')::bigint as open, (s->>'highest')::bigint as highest
+                from (select wallet_id, period, document::jsonb as s from signed_document where kind = 'statement') d) f
+          window w as (partition by wallet_id order by period)) x`,
+
+  'a statement says what the books say of its day': `
+    select count(*) as checked, count(*) filter (where
+      (d.s->>'account') is distinct from w.account
+      or (d.s->>'day') is distinct from d.period
+      or (d.s->>'granted_nanousd')::bigint <> coalesce(t.granted, 0) or (d.s->>'refunded_nanousd')::bigint <> coalesce(t.refunded, 0)
+      or (d.s->>'expired_nanousd')::bigint <> coalesce(t.expired, 0) or (d.s->>'charged_nanousd')::bigint <> coalesce(t.charged, 0)
+      or (d.s->>'adjusted_nanousd')::bigint <> coalesce(t.adjusted, 0)
+      or (d.s->>'closing_nanousd')::bigint - (d.s->>'opening_nanousd')::bigint <> coalesce(t.moved, 0)
+      or (d.s->'receipts'->>'count')::bigint <> coalesce(l.n, 0)) as bad
+    from (select wallet_id, period, document::jsonb as s from signed_document where kind = 'statement') d
+    join wallet w on w.id = d.wallet_id
+    left join (
+      select a.wallet_id, to_char(t.at, 'YYYY-MM-DD') as period,
+             sum(case when t.credit = a.id then t.amount else -t.amount end) as moved,
+             sum(t.amount) filter (where t.code in (1, 2)) as granted, sum(t.amount) filter (where t.code = 11) as refunded,
+             sum(t.amount) filter (where t.code = 3) as expired, sum(t.amount) filter (where t.code = 10) as charged,
+             sum(case when t.credit = a.id then t.amount else -t.amount end) filter (where t.code not in (1, 2, 3, 10, 11)) as adjusted
+      from transfer t join account a on a.id in (t.debit, t.credit) and a.kind = 1 group by 1, 2) t
+      on t.wallet_id = d.wallet_id and t.period = d.period
+    left join (select wallet_id, to_char(settled_at, 'YYYY-MM-DD') as period, count(*) as n from request_log group by 1, 2) l
+      on l.wallet_id = d.wallet_id and l.period = d.period`,
+
   'usage that was reported is never charged': `
     select count(*) as checked, count(*) filter (where t.ref is not null) as bad
     from reported_log l left join transfer t on t.ref = l.id`,
@@ -139,6 +172,17 @@ const invariants = {
   'every batch was signed with a key that was published': `
     select count(*) as checked, count(*) filter (where k.key_id is null) as bad
     from receipt_batch b left join receipt_key k on k.key_id = b.key_id`,
+
+  'every batch is in the public log or waits for it, once': `
+    select count(*) as checked, count(*) filter (where coalesce(l.n, 0) + coalesce(q.n, 0) <> 1) as bad
+    from receipt_batch b
+    left join (select batch_id, count(*) as n from log_leaf join log_head using (log_id) where ended_at is null group by 1) l using (batch_id)
+    left join (select batch_id, count(*) as n from log_queue group by 1) q using (batch_id)`,
+
+  'the leaves of a log are the roots of its batches, from 0 to its size': `
+    select count(*) as checked, count(*) filter (where l.root is distinct from b.root or l.idx <> l.place or l.idx >= h.size) as bad
+    from (select *, row_number() over (partition by log_id order by idx) - 1 as place from log_leaf) l
+    join log_head h using (log_id) left join receipt_batch b using (batch_id)`,
 
   'provider costs are posted once per batch': `
     select count(*) as checked, count(*) filter (where coalesce(l.s, 0) <> coalesce(t.s, 0)) as bad

@@ -48,9 +48,13 @@ export function keyView(key: ApiKey) {
     project_id: key.projectId,
     name: key.name,
     hint: key.hint,
+    scopes: key.scopes,
+    legacy: key.legacy,
     created_at: key.createdAt.toISOString(),
     expires_at: key.expiresAt?.toISOString() ?? null,
     revoked_at: key.revokedAt?.toISOString() ?? null,
+    last_used_at: key.lastUsedAt?.toISOString() ?? null,
+    rotated_to: key.rotatedTo,
   }
 }
 

@@ -1,19 +1,44 @@
 import type { IncomingMessage } from 'node:http'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
+import { requireScope } from '#domain/scopes.ts'
 import { AppError } from '#src/errors.ts'
 import type { Gateway } from './gateway.ts'
 
-/** Who calls, by `Authorization: Bearer` or `X-API-Key`. Throws AppError: invalid_api_key, ledger_unavailable. */
+/** Who calls a model. Throws AppError: invalid_api_key, forbidden without the scope `inference`, ledger_unavailable. */
 export async function authenticate(gateway: Gateway, req: IncomingMessage): Promise<AuthenticatedKey> {
   const secret = presentedKey(req.headers)
   if (secret === undefined) throw new AppError('invalid_api_key')
-  return gateway.keyring.peek(secret) ?? (await gateway.keyring.authenticate(secret))
+  return authenticateSecret(gateway, secret)
 }
 
-/** The key that a client presents, however it does. */
+/** The same for a secret that did not come in a header. */
+export async function authenticateSecret(gateway: Gateway, secret: string): Promise<AuthenticatedKey> {
+  const key = gateway.keyring.peek(secret) ?? (await gateway.keyring.authenticate(secret))
+  requireScope(key, 'inference')
+  return key
+}
+
+/**
+ * The key that a client presents as `Authorization: Bearer`, `X-API-Key` or `X-Project-Key`; clients may send it in several
+ * of them. Throws AppError invalid_api_key when they name different keys: whoever guessed which is meant could charge the
+ * wrong project.
+ */
 export function presentedKey(headers: IncomingMessage['headers']): string | undefined {
   const { authorization } = headers
-  if (authorization !== undefined) return /^bearer +(\S+)\s*$/i.exec(authorization)?.[1]
-  const key = headers['x-api-key']
-  return typeof key === 'string' && key !== '' ? key : undefined
+  let key: string | undefined
+  // Another scheme is somebody else's business, such as a proxy's.
+  if (authorization !== undefined && /^\s*bearer\b/i.test(authorization)) {
+    key = /^\s*bearer +(\S+)\s*$/i.exec(authorization)?.[1]
+    if (key === undefined) return undefined
+  }
+  for (const name of ['x-api-key', 'x-project-key']) {
+    const value = headers[name]
+    if (value === undefined) continue
+    const text = String(value).trim()
+    if (text === '') continue
+    if (key !== undefined && key !== text)
+      throw new AppError('invalid_api_key', { message: 'The headers of this request present different keys.' })
+    key = text
+  }
+  return key
 }

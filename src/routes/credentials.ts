@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { AuthenticatedKey, Keyring } from '#domain/keyring.ts'
+import { requireScope, type Scope } from '#domain/scopes.ts'
 import { presentedKey } from '#gateway/authenticate.ts'
 import type { Secret } from '#lib/secret.ts'
 import { AppError } from '#src/errors.ts'
@@ -22,13 +23,24 @@ export function requireAdmin(adminKey: Secret) {
 
 const CLIENT_KEY = 'clientKey'
 
-/** A hook that lets only a project's key pass; handlers then find it with clientKey(). */
-export function requireClient(keyring: Keyring) {
+/** A hook that lets only a project's key pass, and with a scope only one that has it; handlers then find it with clientKey(). */
+export function requireClient(keyring: Keyring, scope?: Scope) {
   return async (request: FastifyRequest): Promise<void> => {
-    const secret = presentedKey(request.headers)
-    if (secret === undefined) throw new AppError('invalid_api_key')
-    request.setDecorator(CLIENT_KEY, keyring.peek(secret) ?? (await keyring.authenticate(secret)))
+    request.setDecorator(CLIENT_KEY, await authenticateClient(keyring, request, scope))
   }
+}
+
+/** The key that a request presents, for routes that not everybody needs one for. Throws AppError. */
+export async function authenticateClient(
+  keyring: Keyring,
+  request: FastifyRequest,
+  scope?: Scope,
+): Promise<AuthenticatedKey> {
+  const secret = presentedKey(request.headers)
+  if (secret === undefined) throw new AppError('invalid_api_key')
+  const key = keyring.peek(secret) ?? (await keyring.authenticate(secret))
+  if (scope !== undefined) requireScope(key, scope)
+  return key
 }
 
 /** The decorator that requireClient sets, to be declared where that hook is used. */

@@ -3,17 +3,18 @@ import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
-import type { ReceiptKeys } from '#billing/receipt-keys.ts'
 import type { AuditReport } from '#domain/audit.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
+import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
 import type { RouterEditor } from '#domain/router-editor.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { SliceEditor } from '#domain/slice-editor.ts'
+import type { StatementLog } from '#domain/statement-log.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
@@ -25,13 +26,19 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { projectKeyRoutes } from '#routes/client/keys.ts'
+import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
+import { statementRoutes } from '#routes/client/statements.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
+import { logRoutes } from '#routes/public/log.ts'
+import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
@@ -58,7 +65,7 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   projects: Projects
   keys: Keys
   keyring: Keyring
@@ -69,7 +76,8 @@ export interface HttpAppDeps extends LlmringDeps {
   routerSlices: SliceEditor
   settings: SettingsEditor
   receiptLog: ReceiptLog
-  receiptKeys: () => Promise<ReceiptKeys>
+  statementLog: StatementLog
+  logProofs: LogProofs
   audit: () => Promise<AuditReport>
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
@@ -144,15 +152,25 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   addSurface(app, 'public', (scope) => {
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
+    receiptKeyFormRoutes(scope, deps)
+    logRoutes(scope, deps)
+    documentProofRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)
-    scope.addHook('onRequest', requireClient(deps.keyring))
+    scope.addHook('onRequest', requireClient(deps.keyring, 'read'))
     receiptRoutes(scope, deps)
+    receiptProofRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
+    statementRoutes(scope, deps)
+  })
+  addSurface(app, 'account', (scope) => {
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requireClient(deps.keyring))
+    projectKeyRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {
     scope.addHook('onRequest', requireAdmin(deps.adminKey))

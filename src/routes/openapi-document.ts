@@ -20,6 +20,7 @@ const answerHeaders = {
 /** What every endpoint of the gateway can answer, before it looks at what is asked. */
 const alwaysPossible = {
   401: refused('The key is not valid.'),
+  403: refused('The key lacks the scope `inference`.'),
   405: refused('This address does not answer to this method; `allow` names those that it does.'),
   431: refused('The request has too many headers.'),
   500: refused('The gateway failed to handle this request.'),

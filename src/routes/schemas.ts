@@ -2,6 +2,8 @@ import { type TSchema, Type } from 'typebox'
 import { outcomeNumbers } from '#billing/outcome.ts'
 import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION } from '#billing/receipt.ts'
 import { usageKinds, usageSources } from '#billing/usage.ts'
+import { OVERLAP_SECONDS } from '#domain/keys.ts'
+import { scopes } from '#domain/scopes.ts'
 
 // What bodies and answers look like. The same objects check requests, type the handlers and make the OpenAPI document.
 
@@ -88,23 +90,60 @@ export const WalletBody = Type.Object({
 
 export const ProjectWithWalletBody = Type.Object({ ...projectMembers, wallet: WalletBody })
 
+const Scopes = Type.Array(Type.Union(scopes.map((scope) => Type.Literal(scope))), {
+  minItems: 1,
+  maxItems: scopes.length,
+  uniqueItems: true,
+  description:
+    '`inference` calls models, `ingest` reports usage, `read` sees usage, `admin` manages the keys of its project.',
+})
+
+/** What rotates a key. */
+export const Rotation = Type.Object(
+  {
+    overlap_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: OVERLAP_SECONDS.max,
+        description: `How long the old key goes on working; 0 ends it at once. Default ${OVERLAP_SECONDS.default}.`,
+      }),
+    ),
+    expires_at: Type.Optional(
+      Type.Union([Time, Type.Null()], {
+        description: 'When the new key expires, or null: never. Default: it lives as long as the old one was made for.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export const NewKey = Type.Object(
+  { name: Name, expires_at: Type.Optional(Time), scopes: Type.Optional(Scopes) },
+  { additionalProperties: false },
+)
+
 const keyMembers = {
   object: Type.Literal('api_key'),
   id: Type.String(),
   project_id: Type.String(),
   name: Type.String(),
-  hint: Type.String({ description: 'The last four characters of the secret.' }),
+  hint: Type.String({ description: 'The last four characters of the secret; empty where it is too short for that.' }),
+  scopes: Scopes,
+  legacy: Type.Boolean({ description: 'Made by another system and brought along.' }),
   created_at: Time,
   expires_at: TimeOrNull,
   revoked_at: TimeOrNull,
+  last_used_at: Type.Union([Time, Type.Null()], { description: 'Late by up to two minutes.' }),
+  rotated_to: Type.Union([Type.String(), Type.Null()], { description: 'The key that replaced it.' }),
 }
 
 export const KeyBody = Type.Object(keyMembers)
 
-export const NewKeyBody = Type.Object({
-  ...keyMembers,
-  secret: Type.String({ description: 'Shown here and never again.' }),
-})
+const Secret = Type.String({ description: 'Shown here and never again.' })
+
+export const NewKeyBody = Type.Object({ ...keyMembers, secret: Secret })
+
+export const RotatedKeyBody = Type.Object({ ...keyMembers, secret: Secret, replaced: KeyBody })
 
 export const GrantBody = Type.Object({
   object: Type.Literal('grant'),
@@ -193,6 +232,14 @@ export const ReceiptBody = Type.Object({
 export const BundleBody = Type.Object(
   { receipt: ReceiptBody, batch: Type.Object({}, { additionalProperties: true }) },
   { description: 'Everything that is needed to verify the receipt offline, but for the public keys.' },
+)
+
+export const DocumentBundleBody = Type.Object(
+  { document: Type.Object({}, { additionalProperties: true }), batch: Type.Object({}, { additionalProperties: true }) },
+  {
+    description:
+      'A signed document: docs/receipts.md. Everything that is needed to verify it offline, but for the public keys.',
+  },
 )
 
 export const ErrorBody = Type.Object(

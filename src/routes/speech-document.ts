@@ -89,6 +89,7 @@ export function speechDocument(parts: {
   })
   const airiAlways = {
     401: airi('The key is not valid.'),
+    403: airi('The key lacks the scope `inference`.'),
     500: airi('The gateway failed to handle this request.'),
     503: airi('A setting is missing, or the key cannot be checked.'),
   }

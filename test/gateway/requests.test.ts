@@ -67,7 +67,7 @@ test('GET /v1/requests/{id} 404: of another project, of nobody, or no id at all'
   }
 })
 
-testSharedRefusals(() => api, { line: 'GET /v1/requests/rcp_0', key: 'client' })
+testSharedRefusals(() => api, { line: 'GET /v1/requests/rcp_0', key: 'client', scope: 'read' })
 
 test('every documented status was met', () => api.expectEveryStatus('GET /v1/requests/{id}'))
 

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type pg from 'pg'
 import { leafHash } from '#billing/merkle.ts'
-import { transaction } from '#db/pool.ts'
+import { type Tx, transaction } from '#db/pool.ts'
 import { type AuditReport, auditLedger } from '#domain/audit.ts'
 import { createProjects } from '#domain/projects.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import { settlement } from '#domain/settlement.ts'
 import { type DocumentDraft, signDocuments } from '#domain/signed-documents.ts'
+import { readFigures, readWallets } from '#domain/statement-figures.ts'
+import { canonicalJson } from '#lib/canonical-json.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
+import { openTestLog } from '#test/support/log/test-log.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import {
   contextOf,
@@ -24,14 +30,16 @@ import {
 
 let database: TestDatabase
 let wallet: TestWallet
+let other: TestWallet
 let settled: string
+let logDir: string
 
 before(async () => {
   database = await createTestDatabase()
   const slot = await claimTestSlot(database.db)
   const { ledger } = await openTestLedger(database, slot)
   wallet = await openTestWallet(database.db, slot.current().slot, 10_000n)
-  const other = await openTestWallet(database.db, slot.current().slot, 10_000n)
+  other = await openTestWallet(database.db, slot.current().slot, 10_000n)
   for (const owner of [wallet, wallet, other]) {
     const op = reserveOp(owner, 500n)
     const { seq } = await ledger.reserve(op)
@@ -42,7 +50,14 @@ before(async () => {
   const refunds = createRefunds({ db: database.db, slot })
   await refunds.refund({ requestId: settled, amountNanos: 100n, reason: 'test', actor: 'test', idempotencyKey: 'one' })
   await ledger.close()
-  await transaction(database.db, (tx) => signDocuments(tx, testSigner, [statementOf(wallet)]))
+  logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
+  const log = await openTestLog(database, logDir)
+  await log.turn()
+  await log.close()
+  await transaction(database.db, async (tx) => {
+    await tx.query('set transaction isolation level repeatable read')
+    await signDocuments(tx, testSigner, [await statementOf(tx, wallet)])
+  })
   const project = await createProjects({ db: database.db }).create({ name: 'reporter' })
   await database.db.query(
     `with l as (insert into reported_log (id, wallet_id, project_id, key_id, body_hash, occurred_at, provider, model,
@@ -57,7 +72,10 @@ before(async () => {
   )
   await database.db.query('select fold_usage(1000)')
 })
-after(() => database.close())
+after(async () => {
+  await database.close()
+  await rm(logDir, { recursive: true, force: true })
+})
 
 test('books that only the ledger has written are in order', async () => {
   const report = await auditLedger(database.db)
@@ -66,15 +84,25 @@ test('books that only the ledger has written are in order', async () => {
   for (const { name, checked } of report.invariants) assert(checked > 0, `${name} looked at nothing`)
 })
 
-function statementOf({ id }: TestWallet): DocumentDraft {
+/** What is stated of a wallet once its first day is over: made early, so that the test need not wait. */
+async function statementOf(tx: Tx, { id }: TestWallet): Promise<DocumentDraft> {
+  const { rows } = await tx.query<{ day: string; start: string; end: string }>(
+    `select to_char(d, 'YYYY-MM-DD') as day, d::text as start, (d + interval '1 day')::text as end
+     from (select date_trunc('day', min(at)) as d from transfer) x`,
+  )
+  const [day] = rows
+  assert(day)
+  const [row] = await readWallets(tx, day, [id])
+  assert(row)
+  const { walletId, ...figures } = await readFigures(tx, day, row)
   return {
     id: `stm_${'0'.repeat(32)}`,
     kind: 'statement',
-    walletId: id,
+    walletId,
     projectId: null,
-    period: '2026-12-01',
+    period: day.day,
     issuedAt: new Date(),
-    document: '{"v":"a statement"}',
+    document: canonicalJson(figures),
   }
 }
 
@@ -91,6 +119,7 @@ const guarded = [
   'adjustment',
   'signed_document',
   'reported_log',
+  'log_leaf',
 ]
 
 /** What the audit would say if this were done to the books. Their guards look away meanwhile. */
@@ -113,7 +142,14 @@ async function afterDamage(sql: string, values: unknown[]): Promise<Record<strin
   }
 }
 
-const rules: [rule: string, sql: string, values?: () => unknown[]][] = [
+type Rule = [rule: string, sql: string, values?: () => unknown[]]
+
+/** Another number in one member, whichever way it is written. */
+const alterStatement = `
+  update signed_document set document =
+    regexp_replace(document, '("' || $1 || '":"?)(\\d+)', '\\1' || '7' || '\\2') where kind = 'statement'`
+
+const rules: Rule[] = [
   ['the sum of debits is the sum of credits, per asset', 'update account set credits = credits + 1 where kind = 2'],
   ['the counters of an account are the sums of its transfers', 'update account set debits = debits + 1 where kind = 2'],
   ['what a wallet has posted is the sum of its lots', 'update wallet set posted = posted + 1'],
@@ -186,6 +222,21 @@ const rules: [rule: string, sql: string, values?: () => unknown[]][] = [
   ['the roll-up is the sum of the records', 'update reported_log set cost = cost + 1'],
   ['the hours of the roll-up are the sums of its quarters', 'update usage_1h set cost = cost + 1'],
   ['the hours of the roll-up are the sums of its quarters', 'delete from usage_1h'],
+  ['every batch is in the public log or waits for it, once', 'delete from log_queue'],
+  ['every batch is in the public log or waits for it, once', 'delete from log_leaf where idx = 0'],
+  [
+    'every batch is in the public log or waits for it, once',
+    'insert into log_queue (batch_id) select batch_id from log_leaf',
+  ],
+  [
+    'the leaves of a log are the roots of its batches, from 0 to its size',
+    `update log_leaf set root = sha256('x') where idx = 0`,
+  ],
+  ['the leaves of a log are the roots of its batches, from 0 to its size', 'delete from log_leaf where idx = 0'],
+  [
+    'the leaves of a log are the roots of its batches, from 0 to its size',
+    'update log_leaf set idx = idx + 100 where idx > 0',
+  ],
   ['a series is named by its labels', `update usage_series set alias_name = 'another'`],
   ['a batch has one record for each leaf', 'delete from signed_document'],
   ['a signed document is the leaf that its batch signed', `update signed_document set document = document || ' '`],
@@ -193,6 +244,12 @@ const rules: [rule: string, sql: string, values?: () => unknown[]][] = [
     'usage that was reported is never charged',
     'update transfer set ref = (select id from reported_log) where code = 11',
   ],
+  ...['opening_nanousd', 'receipts_total', 'highest'].map(
+    (member): Rule => ['statements of a wallet go on where the one before ended', alterStatement, () => [member]],
+  ),
+  ...['granted_nanousd', 'charged_nanousd', 'refunded_nanousd', 'expired_nanousd', 'closing_nanousd'].map(
+    (member): Rule => ['a statement says what the books say of its day', alterStatement, () => [member]],
+  ),
 ]
 
 for (const [index, [rule, sql, values]] of rules.entries()) {
@@ -217,14 +274,14 @@ test('a provider may call its model whatever JSON can spell', async (t) => {
   const slot = await claimTestSlot(database.db)
   const { ledger } = await openTestLedger(database, slot)
   t.after(() => ledger.close())
-  const strange = reserveOp(wallet, 10n)
+  const strange = reserveOp(other, 10n)
   const { seq } = await ledger.reserve(strange)
   const call = {
     requestId: strange.requestId,
-    walletId: wallet.id,
+    walletId: other.id,
     seq: seq ?? 0n,
     held: 10n,
-    context: contextOf(wallet),
+    context: contextOf(other),
   }
   const end = { outcome: 'complete', usage: { output: 3 }, usageSource: 'counted', target: 0, attempts: 1 } as const
   const names = { modelUsed: 'a\0\0b\\\0"c\\', upstreamId: '\\u0000' }

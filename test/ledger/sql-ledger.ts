@@ -66,6 +66,8 @@ export async function openSqlHistory(
   }
 
   return {
+    accounts: wallets.map(({ account }) => account),
+
     async credit(slot: number, grant: Grant): Promise<string> {
       const { rows } = await client.query('select status from credit($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)', [
         slot,

@@ -1,12 +1,17 @@
 import nodeAssert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogProofs } from '#domain/log/log-proofs.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
@@ -14,9 +19,11 @@ import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
+import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
@@ -25,6 +32,7 @@ import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
+import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -60,14 +68,17 @@ export async function createTestApi() {
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const sink = createLogSink()
-  const { app, keyring, deps } = buildApp(database.db, slot, sink.log)
+  const logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
+  const log = await openTestLog(database, logDir)
+  const proofsOn = (db: Db) => createLogProofs({ db, ...log, vkey: logSigner.vkey })
+  const { app, keyring, deps } = buildApp(database.db, { slot, log: sink.log, logProofs: proofsOn(database.db) })
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, slot, sink.log)
+  const away = buildApp(nowhere, { slot, log: sink.log, logProofs: proofsOn(nowhere) })
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -104,6 +115,8 @@ export async function createTestApi() {
     deps,
     till,
     log: sink,
+    /** Takes what was signed so far into the public log. */
+    sequence: log.turn,
     documented,
     call: (line: string, options: CallOptions = {}): Promise<Answer> => callOn(app, line, options),
     /** The same call while the database is away. */
@@ -121,7 +134,8 @@ export async function createTestApi() {
           actor: 'test',
           idempotencyKey: 'open',
         })
-      return { keyId: key.id, projectId: project.id, walletId: project.walletId, account: project.account, secret }
+      const { id: projectId, walletId, account } = project
+      return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes), secret }
     },
 
     /** Fails unless the calls so far have met every documented status of these routes, as in `GET /v1/wallet`. */
@@ -135,7 +149,9 @@ export async function createTestApi() {
     async close(): Promise<void> {
       const report = await auditLedger(database.db)
       await Promise.all([app.close(), away.app.close(), keyring.close(), away.keyring.close(), till.close()])
+      await log.close()
       await Promise.all([nowhere.end(), database.close()])
+      await rm(logDir, { recursive: true, force: true })
       nodeAssert(report.ok, 'the books balance after the tests')
     },
   }
@@ -143,7 +159,14 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
-function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
+function buildApp(
+  db: Db,
+  {
+    slot,
+    log,
+    logProofs,
+  }: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs'>,
+) {
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -165,7 +188,11 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     usageStats: createUsageStats({ db }),
     usageLog,
     logExports: createLogExports({ usageLog }),
+    logProofs,
     receiptKeys: () => publicReceiptKeys(db),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { type Scope, scopes } from '#domain/scopes.ts'
 import { ADMIN_KEY, type TestApi } from '#test/support/http-api.ts'
 
 /** The refusals that every route of a surface shares, one test each, named by route and status. */
 export function testSharedRefusals(
   api: () => TestApi,
-  route: { line: string; key?: 'admin' | 'client'; body?: unknown; headers?: Record<string, string> },
+  route: { line: string; key?: 'admin' | 'client'; body?: unknown; headers?: Record<string, string>; scope?: Scope },
 ): void {
   const { line, body, headers } = route
   const sent = { ...(body !== undefined && { body }), ...(headers && { headers }) }
@@ -29,23 +30,45 @@ export function testSharedRefusals(
     assert.equal(answer.headers['x-should-retry'], 'true')
   })
 
+  const { scope } = route
+  if (scope !== undefined)
+    test(`${name} 403: a key with every scope but '${scope}'`, async () => {
+      const { projectId } = await api().openProject(`403 ${line}`)
+      const others = scopes.filter((other) => other !== scope)
+      const { secret } = await api().deps.keys.create({ projectId, name: 'others', scopes: others })
+      const answer = await api().call(line, { ...sent, key: secret })
+      assert.deepEqual([answer.status, answer.body.error.code], [403, 'forbidden'])
+      assert.equal(answer.body.error.message, `This key lacks the scope '${scope}'.`)
+      assert.equal(answer.headers['x-should-retry'], 'false')
+    })
+
   if (body === undefined) return
 
+  /** One that may do this. */
+  async function keyFor(what: string): Promise<string> {
+    if (route.key !== 'client') return ADMIN_KEY
+    const { projectId } = await api().openProject(`${what} ${line}`)
+    return (await api().deps.keys.create({ projectId, name: 'all', scopes })).secret
+  }
+
   test(`${name} 400: a body that is not JSON`, async () => {
+    const key = await keyFor('400')
     for (const broken of ['{"name":', '{"name":"a"}}', '{"__proto__":{"name":"a"}}', '']) {
-      const answer = await api().call(line, { ...sent, body: broken })
+      const answer = await api().call(line, { ...sent, key, body: broken })
       assert.deepEqual([answer.status, answer.body.error.code], [400, 'body_malformed'])
     }
   })
 
   test(`${name} 413: a body above one megabyte`, async () => {
-    const answer = await api().call(line, { ...sent, body: { name: 'x'.repeat(1_048_576) } })
+    const key = await keyFor('413')
+    const answer = await api().call(line, { ...sent, key, body: { name: 'x'.repeat(1_048_576) } })
     assert.deepEqual([answer.status, answer.body.error.code], [413, 'body_too_large'])
   })
 
   test(`${name} 415: a body that is not application/json`, async () => {
+    const key = await keyFor('415')
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'text/json']) {
-      const answer = await api().call(line, { body: 'name=x', headers: { ...headers, 'content-type': type } })
+      const answer = await api().call(line, { key, body: 'name=x', headers: { ...headers, 'content-type': type } })
       assert.deepEqual([answer.status, answer.body.error.code], [415, 'media_type_unsupported'])
     }
   })

@@ -1,6 +1,7 @@
 import type { WebSocket } from 'ws'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import { holdCall } from '#gateway/admit.ts'
+import { authenticateSecret } from '#gateway/authenticate.ts'
 import type { CallOrigin } from '#gateway/call.ts'
 import { voidCall } from '#gateway/finish-call.ts'
 import { AppError } from '#src/errors.ts'
@@ -75,7 +76,7 @@ async function authenticated(
     if (frame.event !== 'authenticate') throw new AppError('invalid_api_key')
     secret = frame.token
   }
-  return gateway.keyring.peek(secret) ?? (await gateway.keyring.authenticate(secret))
+  return authenticateSecret(gateway, secret)
 }
 
 /** The next frame; a client that says nothing is told why it is sent away. */

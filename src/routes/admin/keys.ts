@@ -2,7 +2,19 @@ import { Type } from 'typebox'
 import { KEYS_PAGE_MAX, type Keys } from '#domain/keys.ts'
 import { keyView } from '#domain/views.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
-import { answers, Cursor, KeyBody, listOf, Name, NewKeyBody, PathId, pageQuery, Time } from '#routes/schemas.ts'
+import { createKey, listKeys, rotateKey } from '#routes/key-answers.ts'
+import {
+  answers,
+  Cursor,
+  KeyBody,
+  listOf,
+  NewKey,
+  NewKeyBody,
+  PathId,
+  pageQuery,
+  RotatedKeyBody,
+  Rotation,
+} from '#routes/schemas.ts'
 
 export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
   const { keys } = deps
@@ -17,16 +29,7 @@ export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
         response: answers({ 200: listOf(KeyBody, Type.String()) }, 400, 401, 404, 503),
       },
     },
-    async (request) => {
-      const { after, limit = KEYS_PAGE_MAX } = request.query
-      const page = await keys.list(request.params.id, { ...(after !== undefined && { after }), limit })
-      return {
-        object: 'list' as const,
-        data: page.keys.map(keyView),
-        has_more: page.hasMore,
-        next_after: page.keys.at(-1)?.id ?? null,
-      }
-    },
+    (request) => listKeys(keys, request.params.id, request.query),
   )
 
   app.post(
@@ -35,19 +38,24 @@ export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
       schema: {
         summary: 'Create a key; the secret is shown once',
         params: PathId,
-        body: Type.Object({ name: Name, expires_at: Type.Optional(Time) }, { additionalProperties: false }),
-        response: answers({ 201: NewKeyBody }, 400, 401, 404, 413, 415, 503),
+        body: NewKey,
+        response: answers({ 201: NewKeyBody }, 400, 401, 404, 409, 413, 415, 503),
       },
     },
-    async (request, reply) => {
-      const { name, expires_at } = request.body
-      const { key, secret } = await keys.create({
-        projectId: request.params.id,
-        name,
-        ...(expires_at !== undefined && { expiresAt: new Date(expires_at) }),
-      })
-      return reply.code(201).send({ ...keyView(key), secret })
+    async (request, reply) => reply.code(201).send(await createKey(keys, request.params.id, request.body)),
+  )
+
+  app.post(
+    '/api/admin/keys/:id/rotate',
+    {
+      schema: {
+        summary: 'Replace a key; the old one goes on working for an overlap',
+        params: PathId,
+        body: Rotation,
+        response: answers({ 201: RotatedKeyBody }, 400, 401, 404, 409, 413, 415, 503),
+      },
     },
+    async (request, reply) => reply.code(201).send(await rotateKey(keys, request.params.id, request.body)),
   )
 
   app.delete(

@@ -16,7 +16,7 @@ export function receiptRoutes(app: HttpInstance, deps: { receiptLog: ReceiptLog 
       schema: {
         summary: 'The receipt of one call of your project, as a bundle that verifies offline',
         params: PathId,
-        response: answers({ 200: BundleBody }, 401, 404, 503),
+        response: answers({ 200: BundleBody }, 401, 403, 404, 503),
       },
     },
     async (request, reply) => {
@@ -42,7 +42,7 @@ export function receiptRoutes(app: HttpInstance, deps: { receiptLog: ReceiptLog 
           Type.Integer({ minimum: 0, description: 'The `seq` of the last receipt you have.' }),
           RECEIPTS_PAGE_MAX,
         ),
-        response: answers({ 200: listOf(BundleBody, Type.Integer()) }, 400, 401, 503),
+        response: answers({ 200: listOf(BundleBody, Type.Integer()) }, 400, 401, 403, 503),
       },
     },
     async (request, reply) => {

@@ -37,7 +37,7 @@ export function requestRoutes(app: HttpInstance, deps: { receiptLog: ReceiptLog 
           'By `rcp_…`, as in the header `x-fluxgate-receipt`, or by `req_…`, as in `x-request-id`. A call with an ' +
           '`Idempotency-Key` has a name of its own, whichever request made it: it is found by `rcp_…` only.',
         params: PathId,
-        response: answers({ 200: RequestBody }, 401, 404, 503),
+        response: answers({ 200: RequestBody }, 401, 403, 404, 503),
       },
     },
     async (request) => {

@@ -10,7 +10,7 @@ export function walletRoutes(app: HttpInstance, deps: { wallets: Wallets; fluxNa
     {
       schema: {
         summary: "Your project's balance",
-        response: answers({ 200: WalletBody }, 401, 503),
+        response: answers({ 200: WalletBody }, 401, 403, 503),
       },
     },
     async (request) => walletView(await deps.wallets.ofProject(clientKey(request).projectId), deps.fluxNanousd),

@@ -1,5 +1,6 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Keyring } from '#domain/keyring.ts'
+import { requireScope, type Scope } from '#domain/scopes.ts'
 import type { Secret } from '#lib/secret.ts'
 import { adminKeyCheck, clientKeyDecorator, operatorDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
@@ -16,7 +17,7 @@ import { type StatsDeps, statsRoutes } from './stats.ts'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a key must be allowed to do to call this route of llmring's surface. Without it everybody may. */
-    scope?: 'ingest' | 'read' | 'admin'
+    scope?: Scope
     /** The admin key may call it too, for any project. */
     operator?: boolean
   }
@@ -81,6 +82,7 @@ function authenticateClient({ keyring, adminKey }: Pick<LlmringDeps, 'keyring' |
       return
     }
     const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
+    requireScope(key, scope)
     request.setDecorator(clientKeyDecorator, key)
   }
 }
