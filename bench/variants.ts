@@ -112,6 +112,7 @@ function gatewayEnv(name: string, databaseUrl: string, context: VariantContext):
     FLUXGATE_SIM_URL: context.simulatorUrl,
     FLUXGATE_ADMIN_KEY: ADMIN_KEY,
     RECEIPT_SIGNING_KEY: SIGNING_KEY,
+    LOG_SIGNING_KEY: SIGNING_KEY,
     LLM_ROUTER_MASTER_KEY: SIGNING_KEY,
     ...profileEnv(name, context),
   }

@@ -6,6 +6,7 @@ import type { Db } from '#db/pool.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
@@ -23,6 +24,7 @@ import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
+import { openLog } from './compose/open-log.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
@@ -46,6 +48,7 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  const receiptLog = await openLog(parts, db)
   await publishKeys(parts, db)
   const books = await openLedger(parts, db)
   openStatements(parts, db)
@@ -76,13 +79,18 @@ export async function createApp(config: Config, installation: Installation, log:
     wallets: createWallets({ db }),
     ...router.editors,
     receiptLog: createReceiptLog({ db }),
+    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
     audit,
     readiness: async () =>
-      stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
+      stopping
+        ? { ok: false, checks: { gateway: 'stopping' } }
+        : receiptLog.halted() !== undefined
+          ? { ok: false, checks: { receipt_log: 'halted' } }
+          : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
@@ -151,7 +159,9 @@ async function publishKeys({ config, installation, log }: Parts, db: Db): Promis
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
   try {
-    const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+    const origin = config.RECEIPT_LOG_ORIGIN
+    const { vkey: logVkey } = await createLogSigner(origin, installation.logSigner)
+    const manifest = await refreshManifest(db, signer, { root, log: origin, logVkey })
     if (manifest !== undefined)
       log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
   } catch (error) {

@@ -6,6 +6,7 @@ import { type ProviderSetting, providerSettings, readProviders } from './provide
 
 const seconds = (count: number) => count * 1000
 const http = ['http:', 'https:']
+const WITNESSES_MAX = 16
 
 /** Every environment variable that the gateway reads. docs/configuration.md lists them; a test compares. */
 export const settings = {
@@ -32,7 +33,26 @@ export const settings = {
     'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
   LLM_ROUTER_MASTER_KEY_PREVIOUS: keyOf32Bytes('Opens what was sealed before the last rotation: docs/credentials.md.'),
-  RECEIPT_LOG_ORIGIN: text('Name of the receipt log, stated on every receipt.', 'fluxgate.local/1'),
+  RECEIPT_LOG_ORIGIN: logOrigin(),
+  LOG_SIGNING_KEY: keyOf32Bytes(
+    'Ed25519 seed that signs the receipt log, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
+  ),
+  LOG_DIR: optional({
+    description: 'Folder of the files of the receipt log. `log` in DATA_DIR when unset.',
+    parse: (value) => resolve(value),
+  }),
+  LOG_INTERVAL_MS: integer('How often the receipt log takes in what was signed.', seconds(1), {
+    min: 20,
+    max: seconds(60),
+  }),
+  LOG_WITNESSES: optional({
+    description: 'Who cosigns the receipt log: `VKEY URL`, separated by commas. docs/transparency-log.md.',
+    parse: parseWitnesses,
+  }),
+  LOG_WITNESS_INTERVAL_MS: integer('How often witnesses are asked at most.', seconds(60), {
+    min: 20,
+    max: seconds(3600),
+  }),
   WELCOME_GRANT_USD: optional({
     description: 'Dollars that the project `default` starts with. 5 on the embedded database, 0 with DATABASE_URL.',
     parse(value) {
@@ -165,12 +185,13 @@ export function parseConfig(env: Record<string, string | undefined>) {
     return problems
   })
   const embedded = values.DATABASE_URL === undefined
-  const missing = (['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY', 'LLM_ROUTER_MASTER_KEY'] as const).filter(
-    (name) => values[name] === undefined,
-  )
+  const missing = (
+    ['FLUXGATE_ADMIN_KEY', 'RECEIPT_SIGNING_KEY', 'LOG_SIGNING_KEY', 'LLM_ROUTER_MASTER_KEY'] as const
+  ).filter((name) => values[name] === undefined)
   return Object.freeze({
     ...values,
     DATA_DIR: resolve(values.DATA_DIR),
+    LOG_DIR: values.LOG_DIR ?? resolve(values.DATA_DIR, 'log'),
     /** Where to look for an installed PostgreSQL when its package is missing. */
     searchPath: env.PATH ?? '',
     embedded,
@@ -191,6 +212,31 @@ function keyOf32Bytes(description: string): Setting<Secret | undefined> {
       return setting.parse(value)
     },
   }
+}
+
+/** Also the name of the key that signs the log, so it may have no space and no plus. */
+function logOrigin(): Setting<string> {
+  const setting = text('Name of the receipt log, stated on every receipt.', 'fluxgate.local/1')
+  return {
+    ...setting,
+    parse(value) {
+      if (!/^[!-*,-~]{1,255}$/.test(value)) throw new Error('1 to 255 visible ASCII characters without a plus')
+      return value
+    },
+  }
+}
+
+/** The keys themselves are read when the log is opened. */
+function parseWitnesses(value: string): { vkey: string; url: string }[] {
+  const witnesses = value.split(',').map((entry) => {
+    const [, vkey = '', url = ''] = /^(\S{1,300}) (\S{1,2000})$/.exec(entry.trim()) ?? []
+    const parsed = URL.canParse(url) ? new URL(url) : undefined
+    if (parsed === undefined || !http.includes(parsed.protocol) || parsed.username !== '' || parsed.password !== '')
+      throw new Error('a list of VKEY URL, the URL with http or https and without a password')
+    return { vkey, url: url.replace(/\/+$/, '') }
+  })
+  if (witnesses.length > WITNESSES_MAX) throw new Error(`a list of at most ${WITNESSES_MAX} witnesses`)
+  return witnesses
 }
 
 function adminKey(): Setting<Secret | undefined> {

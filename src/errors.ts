@@ -175,6 +175,12 @@ const table = {
     retry: false,
     message: 'A setting that this needs is not set. The operator has to set it.',
   },
+  log_pending: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'This is signed, but not in the public log yet. It will be within a minute: try again soon.',
+  },
   streaming_speech_not_configured: {
     status: 503,
     type: 'server_error',

@@ -11,7 +11,7 @@ import { randomText } from '#lib/ids.ts'
 import { Secret } from '#lib/secret.ts'
 import type { Config } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
-import { openReceiptSigner, openRootSigner } from './signing-keys.ts'
+import { openLogSigner, openReceiptSigner, openRootSigner } from './signing-keys.ts'
 
 /** What this machine contributes: its database, its keys, its name. */
 export interface Installation {
@@ -19,6 +19,8 @@ export interface Installation {
   signer: ReceiptSigner
   /** Signs lists of receipt keys; undefined where it is kept offline. */
   rootSigner: ReceiptSigner | undefined
+  /** Signs the receipt log: another key, so that neither can stand in for the other. */
+  logSigner: ReceiptSigner
   adminKey: Secret
   /** What provider keys are sealed with. */
   envelopeKeys: EnvelopeKeys
@@ -46,6 +48,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
   try {
     const signer = await openReceiptSigner(config)
     const rootSigner = await openRootSigner(config)
+    const logSigner = await openLogSigner(config)
     const admin =
       config.FLUXGATE_ADMIN_KEY === undefined
         ? await loadOrCreate(join(dir, 'admin-key'), `fg_admin_${randomText(40)}`)
@@ -63,6 +66,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       connection: postgres?.connection ?? { connectionString: config.DATABASE_URL },
       signer,
       rootSigner,
+      logSigner,
       adminKey: new Secret(admin.text),
       adminKeyIsNew: admin.isNew,
       envelopeKeys,

@@ -1,11 +1,12 @@
 import { runCli } from '#cli/run-cli.ts'
 import { type Config, parseConfig } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
+import { lockFile, openKeyFile } from './key-files.ts'
 import { openDatabase } from './open-database.ts'
 import { readPriceBook } from './read-price-book.ts'
 import { seedKeys } from './seed-keys.ts'
 import { serve } from './serve.ts'
-import { receiptKeyFiles } from './signing-keys.ts'
+import { openLogSigner, receiptKeyFiles } from './signing-keys.ts'
 
 async function main(words: string[]): Promise<number> {
   let config: Config
@@ -27,6 +28,7 @@ async function main(words: string[]): Promise<number> {
       priceBook: () => readPriceBook(config),
       receiptKeys: receiptKeyFiles(config),
       fluxNanousd: BigInt(config.FLUX_NANOUSD),
+      logTools: { dir: config.LOG_DIR, signer: () => openLogSigner(config), openKeyFile, lockFile },
       defaultKeysUrl: `http://${config.HOST}:${config.PORT}/receipts/public-keys.json`,
     },
     words,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { loadOrCreateKey, parseKey } from '#adapters/key-file.ts'
 import {
   createReceiptSigner,
   createRootSigner,
@@ -9,6 +10,7 @@ import {
   type ReceiptSigner,
 } from '#adapters/receipt-signer.ts'
 import type { ReceiptKeyFiles } from '#cli/command.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import type { Config } from './config.ts'
 
 /** The key that signs receipts: of the environment, else a file in DATA_DIR that is made when it is missing. */
@@ -32,10 +34,22 @@ export async function openRootSigner(config: Config): Promise<ReceiptSigner | un
   return createRootSigner(await loadOrCreateSeed(path, 'receipt root key'))
 }
 
+/** The key of the receipt log, made in DATA_DIR when none is set. */
+export async function openLogSigner(config: Config): Promise<ReceiptSigner> {
+  const given = config.LOG_SIGNING_KEY?.reveal()
+  const what = 'log signing key'
+  if (given === undefined && !config.embedded)
+    throw new Error('With DATABASE_URL set, LOG_SIGNING_KEY must be set too.')
+  return createReceiptSigner(
+    given === undefined ? await loadOrCreateKey(join(config.DATA_DIR, 'log-signing-key'), what) : parseKey(given, what),
+  )
+}
+
 /** The private keys as the command line reaches them. */
 export function receiptKeyFiles(config: Config): ReceiptKeyFiles {
   return {
     log: config.RECEIPT_LOG_ORIGIN,
+    logVkey: async () => (await createLogSigner(config.RECEIPT_LOG_ORIGIN, await openLogSigner(config))).vkey,
     receiptSigner: () => openReceiptSigner(config),
     async rootSigner(path) {
       if (path === undefined) return openRootSigner(config)

@@ -45,8 +45,14 @@ const cases: [name: string, env: () => Record<string, string>, says: RegExp, cod
   ],
   [
     'DATABASE_URL without the secrets that all its gateways share',
-    () => ({ DATABASE_URL: unsafe.url, FLUXGATE_ADMIN_KEY: '', RECEIPT_SIGNING_KEY: '', LLM_ROUTER_MASTER_KEY: '' }),
-    /FLUXGATE_ADMIN_KEY, RECEIPT_SIGNING_KEY and LLM_ROUTER_MASTER_KEY must be set too/,
+    () => ({
+      DATABASE_URL: unsafe.url,
+      FLUXGATE_ADMIN_KEY: '',
+      RECEIPT_SIGNING_KEY: '',
+      LOG_SIGNING_KEY: '',
+      LLM_ROUTER_MASTER_KEY: '',
+    }),
+    /FLUXGATE_ADMIN_KEY, RECEIPT_SIGNING_KEY, LOG_SIGNING_KEY and LLM_ROUTER_MASTER_KEY must be set too/,
   ],
   ['a setting that is no number', () => ({ PORT: 'http' }), /PORT must be an integer from 0 to 65535/, 2],
 ]

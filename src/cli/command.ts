@@ -1,6 +1,8 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import type { Db } from '#db/pool.ts'
+import type { Ed25519Signer } from '#domain/log/log-signer.ts'
 import type { PriceBook } from '#domain/price-book.ts'
+import { assert } from '#lib/assert.ts'
 import type { EnvelopeKeys } from '#lib/envelope.ts'
 import type { Secret } from '#lib/secret.ts'
 
@@ -28,6 +30,19 @@ export interface ReceiptKeyFiles {
   createSigningKey(path: string): Promise<SigningKey>
   /** Origin of the log. */
   log: string
+  /** The log's public key, as signed notes write it. */
+  logVkey(): Promise<string>
+}
+
+export interface LogTools {
+  /** Folder of the files of the receipt log. */
+  dir: string
+  /** The key of the receipt log, as it is configured. */
+  signer(): Promise<Ed25519Signer>
+  /** The Ed25519 key in a file of its own, made at the first call. */
+  openKeyFile(path: string): Promise<Ed25519Signer>
+  /** Keeps a file for this process. Throws Error while another one has it. */
+  lockFile(path: string): Promise<{ release(): Promise<void> }>
 }
 
 /** What commands may touch. The composition root decides which database that is. */
@@ -47,6 +62,8 @@ export interface CliDeps {
   receiptKeys: ReceiptKeyFiles
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
+  /** What commands around the receipt log need of this machine. */
+  logTools?: LogTools
   /** Where public receipt keys are when a command does not say. */
   defaultKeysUrl?: string
 }
@@ -92,6 +109,12 @@ function parse<O extends Options>(args: string[], options: O) {
     const [first = 'bad arguments'] = (error instanceof Error ? error.message : String(error)).split('. ')
     throw new UsageError(first, { cause: error })
   }
+}
+
+/** What only the composition root can give, for commands that cannot do without. */
+export function logToolsOf({ logTools }: Pick<CliDeps, 'logTools'>): LogTools {
+  assert(logTools !== undefined, 'whoever offers this command brings its tools')
+  return logTools
 }
 
 /** The value of an option that must be given. Throws UsageError. */

@@ -35,5 +35,9 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'receipt-key manifest': () => import('./receipt-key-manifest.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
   'receipt page': () => import('./receipt-page.ts'),
+  'log status': () => import('./log-status.ts'),
+  'log monitor': () => import('./log-monitor.ts'),
+  'log restart': () => import('./log-restart.ts'),
+  witness: () => import('./witness.ts'),
   simulator: () => import('./simulator.ts'),
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { createSimulator } from '#simulator/simulator.ts'
+import { interrupted } from './interrupted.ts'
 
 export const summary = 'Serve the built-in upstream simulator by itself, with its count of what it delivered.'
 
@@ -43,19 +44,4 @@ function parsePort(args: string[]): { number: number; json: boolean } | undefine
   } catch {
     return undefined
   }
-}
-
-function interrupted(signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = () => {
-      process.off('SIGINT', stop)
-      process.off('SIGTERM', stop)
-      signal?.removeEventListener('abort', stop)
-      resolve()
-    }
-    process.on('SIGINT', stop)
-    process.on('SIGTERM', stop)
-    signal?.addEventListener('abort', stop)
-    if (signal?.aborted === true) stop()
-  })
 }

@@ -138,6 +138,66 @@ create table legacy_receipt_key (
   constraint legacy_receipt_key_public_key_check CHECK ((length(public_key) = 32))
 );
 
+create table log_checkpoint (
+  log_id smallint not null,
+  size bigint not null,
+  root bytea not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint log_checkpoint_pkey PRIMARY KEY (log_id, size),
+  constraint log_checkpoint_root_check CHECK ((length(root) = 32))
+);
+
+create table log_cosignature (
+  log_id smallint not null,
+  size bigint not null,
+  witness text not null,
+  line text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint log_cosignature_pkey PRIMARY KEY (log_id, size, witness),
+  constraint log_cosignature_line_check CHECK (((length(line) >= 1) AND (length(line) <= 1000))),
+  constraint log_cosignature_witness_check CHECK (((length(witness) >= 1) AND (length(witness) <= 300)))
+);
+
+create table log_head (
+  log_id smallint generated always as identity not null,
+  origin text not null,
+  public_key bytea not null,
+  size bigint not null,
+  frontier bytea not null,
+  root bytea not null,
+  checkpoint text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  ended_at timestamp with time zone,
+  end_reason text,
+  constraint log_head_origin_key UNIQUE (origin),
+  constraint log_head_pkey PRIMARY KEY (log_id),
+  constraint log_head_check CHECK ((length(frontier) = (32 * bit_count(int8send(size))))),
+  constraint log_head_check1 CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
+  constraint log_head_end_reason_check CHECK (((length(end_reason) >= 1) AND (length(end_reason) <= 500))),
+  constraint log_head_origin_check CHECK ((origin ~ '^[!-*,-~]{1,255}$'::text)),
+  constraint log_head_public_key_check CHECK ((length(public_key) = 32)),
+  constraint log_head_root_check CHECK ((length(root) = 32)),
+  constraint log_head_size_check CHECK (((size >= 0) AND (size <= '9007199254740991'::bigint)))
+);
+
+create table log_leaf (
+  log_id smallint not null,
+  idx bigint not null,
+  batch_id uuid not null,
+  root bytea not null,
+  constraint log_leaf_log_id_batch_id_key UNIQUE (log_id, batch_id),
+  constraint log_leaf_pkey PRIMARY KEY (log_id, idx),
+  constraint log_leaf_idx_check CHECK ((idx >= 0)),
+  constraint log_leaf_root_check CHECK ((length(root) = 32))
+);
+
+create table log_queue (
+  seq bigint generated always as identity not null,
+  batch_id uuid not null,
+  queued_at timestamp with time zone default clock_timestamp() not null,
+  constraint log_queue_pkey PRIMARY KEY (seq)
+);
+
 create table project (
   id text not null,
   name text not null,
@@ -403,13 +463,15 @@ CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
 
+CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
+
 CREATE INDEX reported_log_project ON fluxgate.reported_log USING btree (project_id, occurred_at, id);
 
 CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id, settled_at, request_id);
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
 
-CREATE INDEX signed_document_keys ON fluxgate.signed_document USING btree (issued_at) WHERE (kind = 'keys'::text);
+CREATE UNIQUE INDEX signed_document_keys ON fluxgate.signed_document USING btree (period) WHERE (kind = 'keys'::text);
 
 CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
 
@@ -450,6 +512,14 @@ alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFE
 alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
 
 alter table legacy_receipt add constraint legacy_receipt_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table log_checkpoint add constraint log_checkpoint_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
+
+alter table log_cosignature add constraint log_cosignature_log_id_size_fkey FOREIGN KEY (log_id, size) REFERENCES log_checkpoint(log_id, size);
+
+alter table log_leaf add constraint log_leaf_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
+
+alter table log_leaf add constraint log_leaf_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
 
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -538,6 +608,16 @@ begin
   update wallet set posted = posted + p_amount, version = version + 1, next_expiry = least(next_expiry, p_expires)
    where id = p_wallet;
   return query select 'credited', v_lot;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.enqueue_batch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into log_queue (batch_id) values (new.batch_id);
+  return null;
 end $function$
 ;
 
@@ -653,6 +733,26 @@ AS $function$
 begin
   perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.log_head_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.ended_at is not null or new.size < old.size
+     or (new.log_id, new.origin, new.public_key) is distinct from (old.log_id, old.origin, old.public_key)
+     or (new.size = old.size and (new.root, new.frontier, new.checkpoint) is distinct from (old.root, old.frontier, old.checkpoint)) then
+    raise exception 'log %: it only grows', old.origin using errcode = 'integrity_constraint_violation';
+  end if;
+  if new.size > old.size
+     and (not exists (select 1 from log_checkpoint c where c.log_id = new.log_id and c.size = new.size and c.root = new.root)
+          or (select count(*) from log_leaf l where l.log_id = new.log_id and l.idx >= old.size) <> new.size - old.size
+          or not exists (select 1 from log_leaf l where l.log_id = new.log_id and l.idx = new.size - 1)) then
+    raise exception 'log %: its leaves are not 0 to %', old.origin, new.size - 1 using errcode = 'integrity_constraint_violation';
+  end if;
+  return new;
 end $function$
 ;
 
@@ -1001,7 +1101,27 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH RO
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON legacy_receipt FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_checkpoint FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_cosignature FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_cosignature FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER guard BEFORE UPDATE ON log_head FOR EACH ROW EXECUTE FUNCTION log_head_guard();
+
+CREATE TRIGGER no_delete BEFORE DELETE ON log_head FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_head FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_leaf FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_leaf FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER enqueue AFTER INSERT ON receipt_batch FOR EACH ROW EXECUTE FUNCTION enqueue_batch();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 

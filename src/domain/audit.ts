@@ -173,6 +173,17 @@ const invariants = {
     select count(*) as checked, count(*) filter (where k.key_id is null) as bad
     from receipt_batch b left join receipt_key k on k.key_id = b.key_id`,
 
+  'every batch is in the public log or waits for it, once': `
+    select count(*) as checked, count(*) filter (where coalesce(l.n, 0) + coalesce(q.n, 0) <> 1) as bad
+    from receipt_batch b
+    left join (select batch_id, count(*) as n from log_leaf join log_head using (log_id) where ended_at is null group by 1) l using (batch_id)
+    left join (select batch_id, count(*) as n from log_queue group by 1) q using (batch_id)`,
+
+  'the leaves of a log are the roots of its batches, from 0 to its size': `
+    select count(*) as checked, count(*) filter (where l.root is distinct from b.root or l.idx <> l.place or l.idx >= h.size) as bad
+    from (select *, row_number() over (partition by log_id order by idx) - 1 as place from log_leaf) l
+    join log_head h using (log_id) left join receipt_batch b using (batch_id)`,
+
   'provider costs are posted once per batch': `
     select count(*) as checked, count(*) filter (where coalesce(l.s, 0) <> coalesce(t.s, 0)) as bad
     from (select batch_id, sum(cost) as s from request_log group by 1) l

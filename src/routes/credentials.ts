@@ -21,12 +21,17 @@ const CLIENT_KEY = 'clientKey'
 /** A hook that lets only a project's key pass, and with a scope only one that has it; handlers then find it with clientKey(). */
 export function requireClient(keyring: Keyring, scope?: Scope) {
   return async (request: FastifyRequest): Promise<void> => {
-    const secret = presentedKey(request.headers)
-    if (secret === undefined) throw new AppError('invalid_api_key')
-    const key = keyring.peek(secret) ?? (await keyring.authenticate(secret))
+    const key = await authenticateClient(keyring, request)
     if (scope !== undefined) requireScope(key, scope)
     request.setDecorator(CLIENT_KEY, key)
   }
+}
+
+/** The key that a request presents, for routes that not everybody needs one for. Throws AppError. */
+export async function authenticateClient(keyring: Keyring, request: FastifyRequest): Promise<AuthenticatedKey> {
+  const secret = presentedKey(request.headers)
+  if (secret === undefined) throw new AppError('invalid_api_key')
+  return keyring.peek(secret) ?? (await keyring.authenticate(secret))
 }
 
 /** The decorator that requireClient sets, to be declared where that hook is used. */

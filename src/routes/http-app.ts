@@ -7,6 +7,7 @@ import type { AuditReport } from '#domain/audit.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
+import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
@@ -26,12 +27,15 @@ import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
+import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
 import { statementRoutes } from '#routes/client/statements.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
+import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { homeRoutes } from '#routes/public/home.ts'
+import { logRoutes } from '#routes/public/log.ts'
 import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { verifyPageRoutes } from '#routes/public/verify-page.ts'
@@ -72,6 +76,7 @@ export interface HttpAppDeps extends ReceiptKeyFormsDeps {
   settings: SettingsEditor
   receiptLog: ReceiptLog
   statementLog: StatementLog
+  logProofs: LogProofs
   audit: () => Promise<AuditReport>
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
@@ -142,12 +147,15 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     receiptKeyRoutes(scope, deps)
     receiptKeyFormRoutes(scope, deps)
     verifyPageRoutes(scope)
+    logRoutes(scope, deps)
+    documentProofRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)
     scope.addHook('onRequest', requireClient(deps.keyring, 'read'))
     receiptRoutes(scope, deps)
+    receiptProofRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
     statementRoutes(scope, deps)

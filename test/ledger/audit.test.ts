@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type pg from 'pg'
 import { leafHash } from '#billing/merkle.ts'
@@ -11,6 +14,7 @@ import { type DocumentDraft, signDocuments } from '#domain/signed-documents.ts'
 import { readFigures, readWallets } from '#domain/statement-figures.ts'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
+import { openTestLog } from '#test/support/log/test-log.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import {
   contextOf,
@@ -28,6 +32,7 @@ let database: TestDatabase
 let wallet: TestWallet
 let other: TestWallet
 let settled: string
+let logDir: string
 
 before(async () => {
   database = await createTestDatabase()
@@ -45,6 +50,10 @@ before(async () => {
   const refunds = createRefunds({ db: database.db, slot })
   await refunds.refund({ requestId: settled, amountNanos: 100n, reason: 'test', actor: 'test', idempotencyKey: 'one' })
   await ledger.close()
+  logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
+  const log = await openTestLog(database, logDir)
+  await log.turn()
+  await log.close()
   await transaction(database.db, async (tx) => {
     await tx.query('set transaction isolation level repeatable read')
     await signDocuments(tx, testSigner, [await statementOf(tx, wallet)])
@@ -62,7 +71,10 @@ before(async () => {
     [project.walletId, project.id],
   )
 })
-after(() => database.close())
+after(async () => {
+  await database.close()
+  await rm(logDir, { recursive: true, force: true })
+})
 
 test('books that only the ledger has written are in order', async () => {
   const report = await auditLedger(database.db)
@@ -106,6 +118,7 @@ const guarded = [
   'adjustment',
   'signed_document',
   'reported_log',
+  'log_leaf',
 ]
 
 /** What the audit would say if this were done to the books. Their guards look away meanwhile. */
@@ -206,6 +219,21 @@ const rules: Rule[] = [
   ['the roll-up is the sum of the records', 'delete from usage_15m'],
   ['the roll-up is the sum of the records', 'update reported_log set input_tokens = input_tokens + 1'],
   ['the roll-up is the sum of the records', 'update reported_log set cost = cost + 1'],
+  ['every batch is in the public log or waits for it, once', 'delete from log_queue'],
+  ['every batch is in the public log or waits for it, once', 'delete from log_leaf where idx = 0'],
+  [
+    'every batch is in the public log or waits for it, once',
+    'insert into log_queue (batch_id) select batch_id from log_leaf',
+  ],
+  [
+    'the leaves of a log are the roots of its batches, from 0 to its size',
+    `update log_leaf set root = sha256('x') where idx = 0`,
+  ],
+  ['the leaves of a log are the roots of its batches, from 0 to its size', 'delete from log_leaf where idx = 0'],
+  [
+    'the leaves of a log are the roots of its batches, from 0 to its size',
+    'update log_leaf set idx = idx + 100 where idx > 0',
+  ],
   ['a series is named by its labels', `update usage_series set alias_name = 'another'`],
   ['a batch has one record for each leaf', 'delete from signed_document'],
   ['a signed document is the leaf that its batch signed', `update signed_document set document = document || ' '`],

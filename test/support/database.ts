@@ -37,10 +37,27 @@ export async function createTestDatabase(
     const template = options.migrated === false ? 'template0' : await ensureTemplate(admin, server)
     await admin.query(`create database ${name} template ${template}`)
   })
+  return openTestDatabase(server, name, options.poolMax ?? 10)
+}
+
+/** A copy of a database as it is now, as a backup would be. Whoever is connected to the original is thrown out. */
+export async function copyTestDatabase(original: Pick<TestDatabase, 'name'>): Promise<TestDatabase> {
+  const server = testServerUrl()
+  const name = newName(DATABASE_PREFIX, process.env.FLUXGATE_TEST_RUN)
+  await withAdmin(server, async (admin) => {
+    await admin.query('select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1', [
+      original.name,
+    ])
+    await admin.query(`create database ${name} template ${original.name}`)
+  })
+  return openTestDatabase(server, name, 10)
+}
+
+function openTestDatabase(server: string, name: string, poolMax: number): TestDatabase {
   const url = databaseUrl(server, name)
   const connection = { connectionString: url }
   // Tests that stop the server break idle connections on purpose; the next query reports what matters.
-  const db = createPool({ connection, poolMax: options.poolMax ?? 10 }, () => undefined)
+  const db = createPool({ connection, poolMax }, () => undefined)
   return {
     name,
     db,

@@ -15,6 +15,7 @@ const LINES_MAX = 5_000
 export const ADMIN_KEY = 'fg_admin_for_tests_0123456789'
 export const CLIENT_KEY = 'fg_key_testtesttesttesttesttesttesttesttest'
 const SIGNING_KEY = Buffer.alloc(32, 9).toString('base64')
+const LOG_KEY = Buffer.alloc(32, 11).toString('base64')
 const MASTER_KEY = Buffer.alloc(32, 10).toString('base64')
 
 /** How a process ended, and everything it printed. */
@@ -125,6 +126,7 @@ export function spawnGateway(options: GatewayProcessOptions) {
       FLUXGATE_ADMIN_KEY: ADMIN_KEY,
       FLUXGATE_API_KEY: CLIENT_KEY,
       RECEIPT_SIGNING_KEY: SIGNING_KEY,
+      LOG_SIGNING_KEY: LOG_KEY,
       LLM_ROUTER_MASTER_KEY: MASTER_KEY,
       ...options.env,
     },

@@ -63,6 +63,7 @@ export async function createTestGateway(options: TestGatewayOptions = {}) {
     DATABASE_URL: (await options.through?.(database.url)) ?? database.url,
     FLUXGATE_ADMIN_KEY: ADMIN_KEY,
     RECEIPT_SIGNING_KEY: randomBytes(32).toString('base64'),
+    LOG_SIGNING_KEY: randomBytes(32).toString('base64'),
     LLM_ROUTER_MASTER_KEY: randomBytes(32).toString('base64'),
     DATA_DIR: dataDir,
     PORT: '0',

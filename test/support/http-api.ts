@@ -1,5 +1,8 @@
 import nodeAssert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
@@ -8,6 +11,7 @@ import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogProofs } from '#domain/log/log-proofs.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
@@ -25,6 +29,7 @@ import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
+import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -60,14 +65,17 @@ export async function createTestApi() {
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const sink = createLogSink()
-  const { app, keyring, deps } = buildApp(database.db, slot, sink.log)
+  const logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
+  const log = await openTestLog(database, logDir)
+  const proofsOn = (db: Db) => createLogProofs({ db, ...log, vkey: logSigner.vkey })
+  const { app, keyring, deps } = buildApp(database.db, { slot, log: sink.log, logProofs: proofsOn(database.db) })
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, slot, sink.log)
+  const away = buildApp(nowhere, { slot, log: sink.log, logProofs: proofsOn(nowhere) })
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -104,6 +112,8 @@ export async function createTestApi() {
     deps,
     till,
     log: sink,
+    /** Takes what was signed so far into the public log. */
+    sequence: log.turn,
     documented,
     call: (line: string, options: CallOptions = {}): Promise<Answer> => callOn(app, line, options),
     /** The same call while the database is away. */
@@ -136,7 +146,9 @@ export async function createTestApi() {
     async close(): Promise<void> {
       const report = await auditLedger(database.db)
       await Promise.all([app.close(), away.app.close(), keyring.close(), away.keyring.close(), till.close()])
+      await log.close()
       await Promise.all([nowhere.end(), database.close()])
+      await rm(logDir, { recursive: true, force: true })
       nodeAssert(report.ok, 'the books balance after the tests')
     },
   }
@@ -144,7 +156,14 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
-function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, log: HttpAppDeps['log']) {
+function buildApp(
+  db: Db,
+  {
+    slot,
+    log,
+    logProofs,
+  }: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs'>,
+) {
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -162,6 +181,7 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
     receiptLog: createReceiptLog({ db }),
+    logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),

@@ -4,7 +4,7 @@ import { isSize, type Subtree } from './tree-shape.ts'
 
 export const TILE_WIDTH = 256
 /** Levels of the tree in one tile. */
-export const TILE_HEIGHT = 8
+const TILE_HEIGHT = 8
 const LEVEL_MAX = 63
 
 export interface TilePath {

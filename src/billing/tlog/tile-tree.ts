@@ -15,11 +15,22 @@ export interface Tile extends TilePath {
 /** The unfinished tile of each level, lowest first: all that is needed to go on. At most 255 hashes a level. */
 export type TileEdge = readonly (readonly Buffer[])[]
 
+export interface TileTree {
+  readonly size: number
+  /** Adds a leaf of at most 65,535 bytes and returns the tiles that became full, the entries first. */
+  append(leaf: Uint8Array): Tile[]
+  /** The partial tiles of the tree as it is, the entries first. */
+  partials(): Tile[]
+  root(): Buffer
+  /** One that grows apart from this. */
+  copy(): TileTree
+}
+
 /**
  * A tree that remembers its right edge alone, so that any number of leaves costs the same memory. `edge` and `entries` are those of a
  * tree of `size` leaves: what its partial tiles hold, and the leaves of the lowest one.
  */
-export function createTileTree(start: { size: number; edge: TileEdge; entries: readonly Uint8Array[] }) {
+export function createTileTree(start: { size: number; edge: TileEdge; entries: readonly Uint8Array[] }): TileTree {
   let size = start.size
   const edge = start.edge.map((hashes) => [...hashes])
   let entries = [...start.entries]
@@ -45,8 +56,7 @@ export function createTileTree(start: { size: number; edge: TileEdge; entries: r
       return size
     },
 
-    /** Adds a leaf of at most 65,535 bytes and returns the tiles that became full, the entries first. */
-    append(leaf: Uint8Array): Tile[] {
+    append(leaf) {
       const full: Tile[] = []
       size += 1
       entries.push(leaf)
@@ -58,8 +68,7 @@ export function createTileTree(start: { size: number; edge: TileEdge; entries: r
       return full
     },
 
-    /** The partial tiles of the tree as it is, the entries first. */
-    partials(): Tile[] {
+    partials() {
       const tiles = edge.flatMap((hashes, level) =>
         hashes.length === 0 ? [] : [tileOfHashes(level, (hashesAt(level, size) - hashes.length) / TILE_WIDTH, hashes)],
       )
@@ -67,10 +76,10 @@ export function createTileTree(start: { size: number; edge: TileEdge; entries: r
     },
 
     root: () => rootOfEdge(edge),
+
+    copy: () => createTileTree({ size, edge, entries }),
   }
 }
-
-export type TileTree = ReturnType<typeof createTileTree>
 
 export function emptyTileTree(): TileTree {
   return createTileTree({ size: 0, edge: [], entries: [] })
