@@ -9,6 +9,7 @@ import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
@@ -190,7 +191,9 @@ async function publishKeys({ config, installation, log }: Parts, db: Db): Promis
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
   try {
-    const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+    const origin = config.RECEIPT_LOG_ORIGIN
+    const { vkey: logVkey } = await createLogSigner(origin, installation.logSigner)
+    const manifest = await refreshManifest(db, signer, { root, log: origin, logVkey })
     if (manifest !== undefined)
       log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
   } catch (error) {
