@@ -7,12 +7,14 @@ import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
@@ -27,6 +29,8 @@ import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRouter } from './compose/open-router.ts'
+import { openStatements } from './compose/open-statements.ts'
+import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
 import { readPriceBook } from './read-price-book.ts'
@@ -48,7 +52,9 @@ export async function createApp(config: Config, installation: Installation, log:
 
   const db = await openPool(parts)
   await registerReceiptKey(db, installation.signer)
+  await publishKeys(parts, db)
   const books = await openLedger(parts, db)
+  openStatements(parts, db)
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
@@ -88,6 +94,9 @@ export async function createApp(config: Config, installation: Installation, log:
     receiptLog: createReceiptLog({ db }),
     receiptKeys: () => publicReceiptKeys(db),
     receiptDesk: openReceiptDesk(parts, db, priceBook),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit,
     readiness: async () =>
       stopping ? { ok: false, checks: { gateway: 'stopping' } } : checkReadiness(db, router.feed),
@@ -154,6 +163,15 @@ export async function createApp(config: Config, installation: Installation, log:
 }
 
 export type App = Awaited<ReturnType<typeof createApp>>
+
+/** A changed list of receipt keys is signed at once where the root key is at hand. */
+async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
+  const { rootSigner: root, signer } = installation
+  if (root === undefined) return
+  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+  if (manifest !== undefined)
+    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+}
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */
 async function checkReadiness(db: Db, feed: RouterFeed): Promise<{ ok: boolean; checks: Record<string, unknown> }> {

@@ -25,6 +25,9 @@ export const settings = {
   RECEIPT_SIGNING_KEY: keyOf32Bytes(
     'Ed25519 seed that signs receipts, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
+  RECEIPT_ROOT_KEY: keyOf32Bytes(
+    'Ed25519 seed that signs lists of receipt keys, Base64 of 32 bytes. Unset with DATABASE_URL: kept offline, see docs/key-rotation.md. Else made in DATA_DIR.',
+  ),
   LLM_ROUTER_MASTER_KEY: keyOf32Bytes(
     'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),

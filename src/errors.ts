@@ -151,6 +151,18 @@ const table = {
     retry: false,
     message: 'This project has 1,000 keys that work: revoke some.',
   },
+  receipt_key_in_use: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'Gateways sign with this key: start them with another one first.',
+  },
+  key_manifest_stale: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The keys have changed since this list of keys was drafted.',
+  },
   exceeds_charge: {
     status: 409,
     type: 'invalid_request_error',

@@ -5,17 +5,20 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { type DataLock, lockDataDir } from '#adapters/data-lock.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#adapters/embedded-postgres.ts'
-import { createReceiptSigner, loadOrCreateSeed, parseSeed, type ReceiptSigner } from '#adapters/receipt-signer.ts'
+import type { ReceiptSigner } from '#adapters/receipt-signer.ts'
 import type { EnvelopeKeys } from '#lib/envelope.ts'
 import { randomText } from '#lib/ids.ts'
 import { Secret } from '#lib/secret.ts'
 import type { Config } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
+import { openReceiptSigner, openRootSigner } from './signing-keys.ts'
 
 /** What this machine contributes: its database, its keys, its name. */
 export interface Installation {
   connection: pg.ClientConfig
   signer: ReceiptSigner
+  /** Signs lists of receipt keys; undefined where it is kept offline. */
+  rootSigner: ReceiptSigner | undefined
   adminKey: Secret
   /** What provider keys are sealed with. */
   envelopeKeys: EnvelopeKeys
@@ -41,10 +44,8 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
   const lock: DataLock = await lockDataDir(dir)
   let postgres: EmbeddedPostgres | undefined
   try {
-    const seed =
-      config.RECEIPT_SIGNING_KEY === undefined
-        ? await loadOrCreateSeed(join(dir, 'receipt-signing-key'))
-        : parseSeed(config.RECEIPT_SIGNING_KEY.reveal())
+    const signer = await openReceiptSigner(config)
+    const rootSigner = await openRootSigner(config)
     const admin =
       config.FLUXGATE_ADMIN_KEY === undefined
         ? await loadOrCreate(join(dir, 'admin-key'), `fg_admin_${randomText(40)}`)
@@ -60,7 +61,8 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       : undefined
     return {
       connection: postgres?.connection ?? { connectionString: config.DATABASE_URL },
-      signer: createReceiptSigner(seed),
+      signer,
+      rootSigner,
       adminKey: new Secret(admin.text),
       adminKeyIsNew: admin.isNew,
       envelopeKeys,

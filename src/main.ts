@@ -5,6 +5,7 @@ import { openDatabase } from './open-database.ts'
 import { readPriceBook } from './read-price-book.ts'
 import { seedKeys } from './seed-keys.ts'
 import { serve } from './serve.ts'
+import { receiptKeyFiles } from './signing-keys.ts'
 
 async function main(words: string[]): Promise<number> {
   let config: Config
@@ -24,6 +25,7 @@ async function main(words: string[]): Promise<number> {
       envelopeKeys: () => openEnvelopeKeys(config),
       providerKeys: seedKeys(config),
       priceBook: () => readPriceBook(config),
+      receiptKeys: receiptKeyFiles(config),
       fluxNanousd: BigInt(config.FLUX_NANOUSD),
       defaultKeysUrl: `http://${config.HOST}:${config.PORT}/receipts/public-keys.json`,
     },

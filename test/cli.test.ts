@@ -7,6 +7,8 @@ import { commands } from '#cli/commands.ts'
 import { runCli } from '#cli/run-cli.ts'
 import { createPool } from '#db/pool.ts'
 import { scopeSet } from '#domain/scopes.ts'
+import { parseConfig } from '#src/config.ts'
+import { receiptKeyFiles } from '#src/signing-keys.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
@@ -38,6 +40,7 @@ async function fluxgate(words: string[], change: Partial<CliDeps> = {}) {
     serve: async () => 42,
     envelopeKeys: () => assert.fail('no command of this file looks at provider keys'),
     priceBook: () => assert.fail('no command of this file looks at prices'),
+    receiptKeys: receiptKeyFiles(parseConfig({})),
     providerKeys: {},
     fluxNanousd: 1_000_000n,
     ...change,

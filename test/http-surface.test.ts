@@ -126,10 +126,25 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/logs:batch',
     '/api/v1/openai/chat/completion',
     '/api/v1/openai/chat/completions',
+    '/api/v1/receipts',
+    '/api/v1/receipts/generate',
+    '/api/v1/receipts/issue',
+    '/api/v1/receipts/preview',
+    '/api/v1/receipts/public-key.jwk',
+    '/api/v1/receipts/public-key.pem',
+    '/api/v1/receipts/public-keys.json',
+    '/api/v1/receipts/uncertified',
+    '/api/v1/receipts/verify',
+    '/api/v1/receipts/{receipt_id}',
+    '/api/v1/receipts/{receipt_id}/entries/{log_id}',
+    '/api/v1/receipts/{receipt_id}/logs',
     '/health',
     '/livez',
     '/metrics',
     '/readyz',
+    '/receipts/key-manifest.json',
+    '/receipts/public-key.jwk',
+    '/receipts/public-key.pem',
     '/receipts/public-keys.json',
     '/v1/audio/models',
     '/v1/audio/speech',
@@ -151,6 +166,8 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/requests/{id}',
     '/v1/responses',
     '/v1/route:explain',
+    '/v1/statements',
+    '/v1/statements/{day}',
     '/v1/wallet',
   ])
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
@@ -159,7 +176,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     for (const [method, operation] of Object.entries(item)) {
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
-        : /^\/(?:api\/)?v1\//.test(path)
+        : /^\/(?:api\/)?v1\/(?!receipts\/public-key)/.test(path)
           ? 'clientKey'
           : undefined
       assert.deepEqual(operation.security, scheme === undefined ? [] : [{ [scheme]: [] }], `${method} ${path}`)

@@ -13,6 +13,7 @@ import { openEnvelopeKeys } from '#src/envelope-keys.ts'
 import { openDatabase } from '#src/open-database.ts'
 import { readPriceBook } from '#src/read-price-book.ts'
 import { seedKeys } from '#src/seed-keys.ts'
+import { receiptKeyFiles } from '#src/signing-keys.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 
 const PLANTED = 'sk-planted-0f6b3d2a'
@@ -75,6 +76,7 @@ async function within(words: string[], env: Record<string, string | undefined>, 
       envelopeKeys: () => openEnvelopeKeys(config),
       providerKeys: seedKeys(config),
       priceBook: () => readPriceBook(config),
+      receiptKeys: receiptKeyFiles(config),
       fluxNanousd: BigInt(config.FLUX_NANOUSD),
     },
     words,

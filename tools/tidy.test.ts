@@ -12,13 +12,14 @@ const LINES_MAX = 400
 const mayImport: Record<string, readonly string[]> = {
   lib: [],
   billing: ['lib'],
+  verifier: ['lib', 'billing'],
   wire: ['lib', 'billing'],
   db: ['lib'],
   adapters: ['lib'],
   domain: ['db', 'lib', 'billing'],
   gateway: ['domain', 'wire', 'billing', 'lib'],
-  routes: ['gateway', 'domain', 'wire', 'billing', 'lib'],
-  cli: ['domain', 'db', 'billing', 'lib', 'simulator'],
+  routes: ['gateway', 'domain', 'wire', 'billing', 'verifier', 'lib'],
+  cli: ['domain', 'db', 'billing', 'verifier', 'lib', 'simulator'],
   simulator: ['lib', 'billing'],
   compose: ['adapters', 'gateway', 'domain', 'db', 'simulator', 'wire', 'lib'],
 }

@@ -1,4 +1,5 @@
 import { canonicalJson } from '#lib/canonical-json.ts'
+import { countOf, type NumberRanges, subtract, toRanges } from './number-ranges.ts'
 import { parseReceipt } from './parse-receipt.ts'
 import type { Receipt } from './receipt.ts'
 
@@ -22,9 +23,13 @@ export interface SetVerification {
 /**
  * Compares the receipts of bundles with each other: a number from 1 to the last that is missing was withheld or belongs
  * to a call that is still open, a number or a receipt id that occurs twice is a call counted twice. What comes after the
- * last cannot be known. Says nothing about signatures; verify each bundle as well. Never throws.
+ * last cannot be known. Says nothing about signatures; verify each bundle as well. Never throws. `open`: numbers of an account
+ * that a statement calls open, which therefore may be missing.
  */
-export function verifySet(bundles: readonly unknown[]): SetVerification {
+export function verifySet(
+  bundles: readonly unknown[],
+  open: (account: string) => NumberRanges = () => [],
+): SetVerification {
   const receipts: Receipt[] = []
   for (const bundle of bundles) {
     const receipt = readReceipt(bundle)
@@ -32,8 +37,10 @@ export function verifySet(bundles: readonly unknown[]): SetVerification {
   }
   const unreadable = bundles.length - receipts.length
   const byAccount = Map.groupBy(receipts, (receipt) => receipt.account)
-  const accounts = [...byAccount].map(([account, group]) => summarise(account, group))
-  const gaps = [...byAccount].flatMap(([account, group]) => findGaps(group).map((gap) => `${account} ${gap}`))
+  const accounts = [...byAccount].map(([account, group]) => summarise(account, group, open(account)))
+  const gaps = [...byAccount].flatMap(([account, group]) =>
+    findGaps(group, open(account)).map((gap) => `${account} ${gap}`),
+  )
   const steps: SetStep[] = [
     { name: 'readable', ok: unreadable === 0, detail: `${receipts.length} of ${bundles.length} receipts are readable` },
     uniqueStep('unique_receipt_id', receipts, (receipt) => receipt.receipt_id),
@@ -61,10 +68,9 @@ function uniqueStep(name: SetStepName, receipts: readonly Receipt[], nameOf: (re
   return { name, ok: repeated.length === 0, detail: `${repeated.length} values are repeated${examples(repeated)}` }
 }
 
-function summarise(account: string, receipts: readonly Receipt[]) {
-  const numbers = sortedNumbers(receipts)
-  const last = numbers.at(-1) ?? 0
-  return { account, receipts: receipts.length, last, missing: last - numbers.length }
+function summarise(account: string, receipts: readonly Receipt[], open: NumberRanges) {
+  const last = numbersOf(receipts).at(-1)?.[1] ?? 0
+  return { account, receipts: receipts.length, last, missing: Number(countOf(missingOf(receipts, open))) }
 }
 
 function describeNumbers(accounts: SetVerification['accounts'], gaps: readonly string[]): string {
@@ -74,19 +80,19 @@ function describeNumbers(accounts: SetVerification['accounts'], gaps: readonly s
   return `${missing} numbers are missing${examples(gaps)}`
 }
 
-function findGaps(receipts: readonly Receipt[]): string[] {
-  const numbers = sortedNumbers(receipts)
-  const gaps: string[] = []
-  for (const [index, number] of numbers.entries()) {
-    const before = numbers[index - 1] ?? 0
-    if (number === before + 1) continue
-    gaps.push(number === before + 2 ? `${before + 1}` : `${before + 1} to ${number - 1}`)
-  }
-  return gaps
+function findGaps(receipts: readonly Receipt[], open: NumberRanges): string[] {
+  return missingOf(receipts, open).map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`))
 }
 
-function sortedNumbers(receipts: readonly Receipt[]): number[] {
-  return [...new Set(receipts.map((receipt) => receipt.seq))].sort((left, right) => left - right)
+/** Numbers up to the highest that have no receipt and are not known to be open. */
+function missingOf(receipts: readonly Receipt[], open: NumberRanges): NumberRanges {
+  const numbers = numbersOf(receipts)
+  const last = numbers.at(-1)?.[1]
+  return last === undefined ? [] : subtract(subtract([[1, last]], numbers), open)
+}
+
+function numbersOf(receipts: readonly Receipt[]): NumberRanges {
+  return toRanges([...new Set(receipts.map((receipt) => receipt.seq))].sort((left, right) => left - right))
 }
 
 function examples(list: readonly string[]): string {

@@ -11,6 +11,25 @@ export interface ProviderKey {
   baseUrl: string | undefined
 }
 
+/** A private key that a command may sign with. `publicKey` is 32 raw bytes. */
+export interface SigningKey {
+  keyId: string
+  publicKey: Buffer
+  sign(message: Uint8Array): Buffer
+}
+
+/** What the receipt-key commands need of the files and settings that hold private keys. */
+export interface ReceiptKeyFiles {
+  /** The key that gateways with these settings sign receipts with. */
+  receiptSigner(): Promise<SigningKey>
+  /** The root key of a file, else of the settings; undefined when it is not at hand. */
+  rootSigner(path?: string): Promise<SigningKey | undefined>
+  /** Makes a new signing key in a file that must not exist yet, mode 0600. */
+  createSigningKey(path: string): Promise<SigningKey>
+  /** Origin of the log. */
+  log: string
+}
+
 /** What commands may touch. The composition root decides which database that is. */
 export interface CliDeps {
   out: NodeJS.WritableStream
@@ -25,6 +44,7 @@ export interface CliDeps {
   /** Provider keys of the environment, by the names of their variables. */
   providerKeys: Readonly<Record<string, ProviderKey | undefined>>
   priceBook(): Promise<PriceBook>
+  receiptKeys: ReceiptKeyFiles
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
   /** Where public receipt keys are when a command does not say. */

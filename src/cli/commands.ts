@@ -30,6 +30,11 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'settings list': () => import('./settings-list.ts'),
   'settings get': () => import('./settings-get.ts'),
   'settings set': () => import('./settings-set.ts'),
+  'receipt-key list': () => import('./receipt-key-list.ts'),
+  'receipt-key rotate': () => import('./receipt-key-rotate.ts'),
+  'receipt-key revoke': () => import('./receipt-key-revoke.ts'),
+  'receipt-key manifest': () => import('./receipt-key-manifest.ts'),
   'receipt verify': () => import('./receipt-verify.ts'),
+  'receipt page': () => import('./receipt-page.ts'),
   simulator: () => import('./simulator.ts'),
 }

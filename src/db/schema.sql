@@ -499,7 +499,7 @@ CREATE INDEX request_log_project ON fluxgate.request_log USING btree (project_id
 
 CREATE INDEX setting_key ON fluxgate.setting USING btree (key, version DESC);
 
-CREATE INDEX signed_document_keys ON fluxgate.signed_document USING btree (issued_at) WHERE (kind = 'keys'::text);
+CREATE UNIQUE INDEX signed_document_keys ON fluxgate.signed_document USING btree (period) WHERE (kind = 'keys'::text);
 
 CREATE UNIQUE INDEX signed_document_period ON fluxgate.signed_document USING btree (kind, wallet_id, period) WHERE (period IS NOT NULL);
 

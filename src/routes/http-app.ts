@@ -3,7 +3,6 @@ import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
-import type { ReceiptKeys } from '#billing/receipt-keys.ts'
 import type { AuditReport } from '#domain/audit.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
@@ -14,6 +13,7 @@ import type { Refunds } from '#domain/refunds.ts'
 import type { RouterEditor } from '#domain/router-editor.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { SliceEditor } from '#domain/slice-editor.ts'
+import type { StatementLog } from '#domain/statement-log.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
@@ -28,12 +28,15 @@ import { settingRoutes } from '#routes/admin/settings.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
 import { requestRoutes } from '#routes/client/requests.ts'
+import { statementRoutes } from '#routes/client/statements.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
+import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
+import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
@@ -59,7 +62,7 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   projects: Projects
   keys: Keys
   keyring: Keyring
@@ -70,7 +73,7 @@ export interface HttpAppDeps extends LlmringDeps {
   routerSlices: SliceEditor
   settings: SettingsEditor
   receiptLog: ReceiptLog
-  receiptKeys: () => Promise<ReceiptKeys>
+  statementLog: StatementLog
   audit: () => Promise<AuditReport>
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
@@ -145,6 +148,8 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   addSurface(app, 'public', (scope) => {
     healthRoutes(scope, deps)
     receiptKeyRoutes(scope, deps)
+    receiptKeyFormRoutes(scope, deps)
+    verifyPageRoutes(scope)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)
@@ -154,6 +159,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     receiptRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
+    statementRoutes(scope, deps)
   })
   addSurface(app, 'account', (scope) => {
     scope.decorateRequest(clientKeyDecorator)

@@ -10,6 +10,7 @@ import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
+import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
@@ -23,6 +24,7 @@ import { scopeSet } from '#domain/scopes.ts'
 import { createSettingsEditor } from '#domain/settings-editor.ts'
 import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
+import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
@@ -177,6 +179,9 @@ function buildApp(db: Db, slot: { current(): { slot: number; epoch: bigint } }, 
       splitCost: splitReported(() => priceBook),
       receiptKeys: () => publicReceiptKeys(db),
     }),
+    legacyReceiptKeys: () => legacyReceiptKeys(db),
+    keyManifest: () => currentManifest(db),
+    statementLog: createStatementLog({ db }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(

@@ -4,6 +4,6 @@
 create index transfer_moved on transfer (at) where code not in (10, 20);
 create index usage_series_wallet on usage_series (wallet_id);
 create index signed_document_statement on signed_document (period) where kind = 'statement';
-create index signed_document_keys on signed_document (issued_at) where kind = 'keys';
+create unique index signed_document_keys on signed_document (period) where kind = 'keys'; -- their sequence: one of each
 
 alter table receipt_key add column revoked_reason text check (length(revoked_reason) between 1 and 500);

@@ -17,7 +17,7 @@ export function statementRoutes(app: HttpInstance, deps: { statementLog: Stateme
       schema: {
         summary: 'What the books say of your wallet and one UTC day, as a bundle that verifies offline',
         params: Type.Object({ day: Type.String({ maxLength: 100 }) }),
-        response: answers({ 200: DocumentBundleBody }, 401, 404, 503),
+        response: answers({ 200: DocumentBundleBody }, 401, 403, 404, 503),
       },
     },
     async (request, reply) => {
@@ -42,7 +42,7 @@ export function statementRoutes(app: HttpInstance, deps: { statementLog: Stateme
         summary: 'The daily statements of your wallet by day',
         description: 'A day on which nothing was settled and no money moved has none.',
         querystring: pageQuery(Day, STATEMENTS_PAGE_MAX),
-        response: answers({ 200: listOf(DocumentBundleBody, Type.String()) }, 400, 401, 503),
+        response: answers({ 200: listOf(DocumentBundleBody, Type.String()) }, 400, 401, 403, 503),
       },
     },
     async (request, reply) => {
