@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { loadOrCreateKey, parseKey } from '#adapters/key-file.ts'
 import {
   createReceiptSigner,
   createRootSigner,
