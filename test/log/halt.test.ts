@@ -200,6 +200,12 @@ test('a restored backup stops the start; a new log under a new name takes in eve
     { origin: 'halt.example/1', reason: 'backup of Monday restored' },
     { origin: 'halt.example/2', reason: null },
   ])
+  const status = await fluxgate(['log', 'status', '--json'], { ...env(backup, 'halt.example/2'), DATA_DIR: dataDir })
+  const { origin, size, queue_depth, published } = JSON.parse(status.out)
+  assert.deepEqual(
+    { origin, size, queue_depth, published },
+    { origin: 'halt.example/2', size: 2, queue_depth: 0, published: { origin: 'halt.example/2', size: 2 } },
+  )
   await stop(third)
 })
 
