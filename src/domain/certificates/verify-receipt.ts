@@ -7,16 +7,13 @@ import {
   signedTimestamps,
   verifyLlmringReceipt,
 } from '#billing/llmring-receipt.ts'
-import { encodeLogEntry, type LogEntry, parseLogEntry } from '#billing/log-entry.ts'
-import { HASH_BYTES, hashLeaf, rootFromPath } from '#billing/merkle-path.ts'
 import { parseReceipt } from '#billing/parse-receipt.ts'
 import type { ReceiptKeys } from '#billing/receipt-keys.ts'
+import { verifyCertifiedEntry } from '#billing/verify-certified-entry.ts'
 import { verifyDocumentBundle } from '#billing/verify-document.ts'
 import { verifyBundle } from '#billing/verify-receipt.ts'
-import { failed, messageOf, notReached, passed, type VerifyStep } from '#billing/verify-steps.ts'
-import { decodeBase64, decodeBase64Url } from '#lib/base64.ts'
-
-const PATH_NODES_MAX = 16
+import { failed, notReached, passed, type VerifyStep } from '#billing/verify-steps.ts'
+import { decodeBase64Url } from '#lib/base64.ts'
 
 export interface ReceiptVerdict {
   receiptId: string | null
@@ -81,7 +78,9 @@ export async function verifyOurBundle(
   const { entry, inclusion, metadata, ...rest } = bundle
   const { receiptId, keyId, steps, view } = await verifyOurs(rest, keys.receiptKeys)
   const all =
-    entry === undefined ? steps : [...steps, await checkEntry(view?.certificate, { entry, inclusion, metadata })]
+    entry === undefined
+      ? steps
+      : [...steps, await verifyCertifiedEntry(view?.certificate, { entry, inclusion, metadata })]
   const known =
     entry === undefined ? Object.keys(bundle).filter((name) => name === 'inclusion' || name === 'metadata') : []
   return { receiptId, keyId, steps: all, valid: all.every((step) => step.ok) && known.length === 0, unsigned: known }
@@ -140,52 +139,6 @@ function isSame(left: unknown, right: unknown): boolean {
   const names = Object.keys(left)
   if (names.length !== Object.keys(right).length) return false
   return names.every((name) => Object.hasOwn(right, name) && isSame(Reflect.get(left, name), Reflect.get(right, name)))
-}
-
-/** Whether an entry is the leaf that it claims to be of the tree that the certificate names. */
-async function checkEntry(
-  certificate: Certificate | undefined,
-  sent: { entry: unknown; inclusion: unknown; metadata: unknown },
-): Promise<VerifyStep> {
-  if (certificate === undefined) return notReached('entry', 'there is no certificate that is readable')
-  try {
-    const entry = parseLogEntry(sent.entry)
-    await checkMetadata(entry, sent.metadata)
-    const { n, root } = certificate.entries
-    const { pos, path } = readInclusion(sent.inclusion)
-    const leaf = await hashLeaf(encodeLogEntry(entry))
-    const reached = await rootFromPath({ leaf, index: pos, size: n, path })
-    if (reached === undefined || Buffer.from(reached).toString('base64') !== root)
-      return failed('entry', `leaf ${pos} of ${n} does not lead to the root of the certificate`)
-    return passed('entry', `${entry.log_id} is leaf ${pos} of ${n}`)
-  } catch (error) {
-    return failed('entry', messageOf(error))
-  }
-}
-
-async function checkMetadata(entry: LogEntry, metadata: unknown): Promise<void> {
-  if (metadata === undefined) return
-  if (typeof metadata !== 'string') throw new Error('metadata is not the text that was stored')
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(metadata))
-  const expected = metadata === '{}' ? undefined : `sha256:${Buffer.from(digest).toString('hex')}`
-  if (entry.metadata_digest !== expected) throw new Error('the metadata are not those of the entry')
-}
-
-function readInclusion(value: unknown): { pos: number; path: Uint8Array<ArrayBuffer>[] } {
-  const { pos, path, ...others } = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-  if (
-    !Number.isSafeInteger(pos) ||
-    !Array.isArray(path) ||
-    path.length > PATH_NODES_MAX ||
-    Object.keys(others).length > 0
-  )
-    throw new Error('inclusion is not a place and a path')
-  const nodes = path.map((node: unknown) => {
-    const bytes = typeof node === 'string' ? decodeBase64(node) : undefined
-    if (bytes?.byteLength !== HASH_BYTES) throw new Error('a node of the path is not the Base64 of 32 bytes')
-    return bytes
-  })
-  return { pos: Number(pos), path: nodes }
 }
 
 /**
