@@ -16,6 +16,10 @@ import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
 import { createUsageRecorder } from '#domain/usage/record-usage.ts'
+import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageFolder } from '#domain/usage/usage-folder.ts'
+import { createUsageLog } from '#domain/usage/usage-log.ts'
+import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { type OpenSockets, watchSockets } from '#lib/open-sockets.ts'
 import { createHttpApp } from '#routes/http-app.ts'
@@ -29,6 +33,7 @@ import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
 import { openRegistry } from './compose/open-registry.ts'
+import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
@@ -73,6 +78,9 @@ export async function createApp(config: Config, installation: Installation, log:
     onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
   })
   opened.defer(() => contentSweeper.close())
+  const usageLog = createUsageLog({ db })
+  const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
+  opened.defer(() => folder.close())
 
   // HTTP: inference on plain node:http, everything else on Fastify, in one server.
   const inference = createInferenceRoutes(gateway, {
@@ -97,10 +105,14 @@ export async function createApp(config: Config, installation: Installation, log:
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     logProofs: receiptLog.logProofs,
+    usageStats: createUsageStats({ db }),
+    usageLog,
+    logExports: createLogExports({ usageLog }),
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
+    receiptDesk: openReceiptDesk(parts, db, priceBook),
     audit,
     readiness: async () =>
       stopping
@@ -177,9 +189,14 @@ export type App = Awaited<ReturnType<typeof createApp>>
 async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
-  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
-  if (manifest !== undefined)
-    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  try {
+    const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+    if (manifest !== undefined)
+      log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  } catch (error) {
+    // Another root key than before, for one: the list stays as it was, and receipts are signed all the same.
+    log.error({ err: error }, 'the list of receipt keys could not be signed')
+  }
 }
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */

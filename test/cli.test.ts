@@ -160,7 +160,7 @@ test('the first word of several commands lists them with --help', async () => {
   assert.equal(code, 0)
   assert.match(
     out,
-    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project set +.*\n {2}project rename +.*\n {2}project list +.*\n\n/,
+    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project rename +.*\n {2}project set +.*\n {2}project list +.*\n\n/,
   )
 })
 
@@ -168,15 +168,11 @@ for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
-  [
-    ['project'],
-    2,
-    /there is no command 'project'; did you mean project create, project set, project rename, project list\?/,
-  ],
+  [['project'], 2, /there is no command 'project'; did you mean project create, project rename, project set, project list\?/],
   [
     ['project', 'delete'],
     2,
-    /there is no command 'project delete'; did you mean project create, project set, project rename, project list\?/,
+    /there is no command 'project delete'; did you mean project create, project rename, project set, project list\?/,
   ],
   [['audit', '--help'], 2, /there is no command 'audit'/],
   [['audit'], 2, /there is no command 'audit'/],

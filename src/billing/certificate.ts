@@ -157,7 +157,7 @@ const entries: Fields<CertifiedEntries> = {
   log_ids: optional(ids),
 }
 
-export const certificateFields: Fields<Certificate> = {
+const certificateFields: Fields<Certificate> = {
   v: field(CERTIFICATE_VERSION, (value) => value === CERTIFICATE_VERSION),
   document_id: pattern('crt_ and 32 hex digits', /^crt_[0-9a-f]{32}$/),
   log: logOrigin,

@@ -14,7 +14,7 @@ export interface ProviderKey {
 }
 
 /** A private key that a command may sign with. `publicKey` is 32 raw bytes. */
-export interface SigningKey {
+interface SigningKey {
   keyId: string
   publicKey: Buffer
   sign(message: Uint8Array): Buffer

@@ -45,6 +45,8 @@ export function createPool(options: DatabaseOptions, onIdleError: (error: Error)
       statement_timeout: '60s',
       lock_timeout: '10s',
       idle_in_transaction_session_timeout: '30s',
+      // A page of the log takes a millisecond, and compiling its plan, which PostgreSQL deems dear, took sixty.
+      jit: 'off',
     }),
     max: options.poolMax,
     idleTimeoutMillis: 30_000,

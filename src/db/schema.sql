@@ -179,6 +179,111 @@ create table hold (
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
 
+create table import_key (
+  import text not null,
+  hash bytea not null,
+  project_id text not null,
+  key_id text not null,
+  refused text,
+  constraint import_key_pkey PRIMARY KEY (import, hash),
+  constraint import_key_hash_check CHECK ((length(hash) = 32))
+);
+
+create table import_phase (
+  import text not null,
+  phase text not null,
+  ok boolean not null,
+  finished_at timestamp with time zone default clock_timestamp() not null,
+  report text not null,
+  constraint import_phase_pkey PRIMARY KEY (import, phase),
+  constraint import_phase_phase_check CHECK ((phase = ANY (ARRAY['plan'::text, 'expand'::text, 'backfill'::text, 'verify'::text, 'switch'::text, 'contract'::text])))
+);
+
+create table import_progress (
+  import text not null,
+  relation text not null,
+  pass integer default 0 not null,
+  last text,
+  copied bigint default 0 not null,
+  counts text default '{}'::text not null,
+  constraint import_progress_pkey PRIMARY KEY (import, relation)
+);
+
+create table import_quarantine (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  reason text not null,
+  project_id text,
+  input_tokens numeric,
+  output_tokens numeric,
+  cost numeric,
+  "row" text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint import_quarantine_pkey PRIMARY KEY (import, relation, source_id),
+  constraint import_quarantine_reason_check CHECK ((reason ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_repair (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  what text not null,
+  original text,
+  constraint import_repair_pkey PRIMARY KEY (import, relation, source_id, what),
+  constraint import_repair_what_check CHECK ((what ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_run (
+  name text not null,
+  system text not null,
+  source text not null,
+  time_zone text not null,
+  started_at timestamp with time zone default clock_timestamp() not null,
+  serving_since timestamp with time zone,
+  contracted_at timestamp with time zone,
+  constraint import_run_pkey PRIMARY KEY (name),
+  constraint import_run_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,31}$'::text)),
+  constraint import_run_system_check CHECK ((system = ANY (ARRAY['llmring'::text, 'airi'::text])))
+);
+
+create table import_tenant (
+  import text not null,
+  kind text not null,
+  source_hash bytea not null,
+  project_id text not null,
+  constraint import_tenant_pkey PRIMARY KEY (import, kind, source_hash),
+  constraint import_tenant_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'project'::text, 'none'::text]))),
+  constraint import_tenant_source_hash_check CHECK ((length(source_hash) = 32))
+);
+
+create table imported_airi_balance (
+  import text not null,
+  user_id text not null,
+  project_id text not null,
+  flux bigint not null,
+  ledger_flux numeric not null,
+  deleted_at timestamp with time zone,
+  updated_at timestamp with time zone,
+  ref uuid,
+  constraint imported_airi_balance_pkey PRIMARY KEY (import, user_id)
+);
+
+create table imported_airi_flux_transaction (
+  import text not null,
+  id text not null,
+  user_id text not null,
+  type text not null,
+  amount bigint not null,
+  balance_before bigint not null,
+  balance_after bigint not null,
+  request_id text,
+  description text,
+  metadata text,
+  created_at timestamp with time zone,
+  constraint imported_airi_flux_transaction_pkey PRIMARY KEY (import, id)
+);
+
 create table key_change (
   revision bigint generated always as identity not null,
   hash bytea not null,
@@ -527,6 +632,26 @@ create table usage_15m (
   constraint usage_15m_pkey PRIMARY KEY (wallet_id, bucket, series)
 ) with (fillfactor=70);
 
+create table usage_1h (
+  wallet_id bigint not null,
+  hour timestamp with time zone not null,
+  series uuid not null,
+  calls bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  charged bigint not null,
+  cost bigint not null,
+  unpriced bigint not null,
+  constraint usage_1h_pkey PRIMARY KEY (wallet_id, hour, series)
+);
+
+create table usage_fold (
+  single boolean default true not null,
+  until timestamp with time zone not null,
+  constraint usage_fold_pkey PRIMARY KEY (single),
+  constraint usage_fold_single_check CHECK (single)
+);
+
 create table usage_series (
   id uuid not null,
   wallet_id bigint not null,
@@ -580,6 +705,8 @@ CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_
 
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
+CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_transaction USING btree (import, user_id, created_at);
+
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
 
 CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
@@ -609,6 +736,8 @@ CREATE INDEX transfer_moved ON fluxgate.transfer USING btree (at) WHERE (code <>
 CREATE INDEX transfer_reverses ON fluxgate.transfer USING btree (reverses) WHERE (reverses IS NOT NULL);
 
 CREATE INDEX usage_15m_bucket ON fluxgate.usage_15m USING btree (bucket);
+
+CREATE INDEX usage_1h_hour ON fluxgate.usage_1h USING btree (hour);
 
 CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_id);
 
@@ -650,6 +779,30 @@ alter table conversation_message add constraint conversation_message_wallet_id_f
 
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
+alter table import_key add constraint import_key_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_key add constraint import_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_phase add constraint import_phase_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_progress add constraint import_progress_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_repair add constraint import_repair_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_balance add constraint imported_airi_balance_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table imported_airi_balance add constraint imported_airi_balance_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_flux_transaction add constraint imported_airi_flux_transaction_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
 alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
 
 alter table legacy_receipt add constraint legacy_receipt_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
@@ -683,6 +836,8 @@ alter table transfer add constraint transfer_credit_asset_fkey FOREIGN KEY (cred
 alter table transfer add constraint transfer_debit_asset_fkey FOREIGN KEY (debit, asset) REFERENCES account(id, asset);
 
 alter table usage_15m add constraint usage_15m_series_fkey FOREIGN KEY (series) REFERENCES usage_series(id);
+
+alter table usage_1h add constraint usage_1h_series_fkey FOREIGN KEY (series) REFERENCES usage_series(id);
 
 CREATE OR REPLACE FUNCTION fluxgate.account_guard()
  RETURNS trigger
@@ -847,6 +1002,53 @@ begin
   select case when op.n is null then -1 when g.n is not null then g.got
               when op.number = op.extension then op.extended else 0 end
   from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n order by o.n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.fold_late_usage()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare v_until timestamptz;
+begin
+  select until into strict v_until from usage_fold for share;
+  if new.bucket >= v_until then return null; end if;
+  -- Quarters of one hour in another order: two writers of a wallet would wait for each other.
+  perform pg_advisory_xact_lock(hashtext('usage_1h'), (new.wallet_id % 2147483647)::integer);
+  insert into usage_1h as u (wallet_id, hour, series, calls, input_tokens, output_tokens, charged, cost, unpriced)
+  values (new.wallet_id, date_bin('1 hour', new.bucket, '2000-01-01 00:00+00'), new.series,
+          new.calls - coalesce(old.calls, 0), new.input_tokens - coalesce(old.input_tokens, 0),
+          new.output_tokens - coalesce(old.output_tokens, 0), new.charged - coalesce(old.charged, 0),
+          new.cost - coalesce(old.cost, 0), new.unpriced - coalesce(old.unpriced, 0))
+  on conflict (wallet_id, hour, series) do update set
+    calls = u.calls + excluded.calls, input_tokens = u.input_tokens + excluded.input_tokens,
+    output_tokens = u.output_tokens + excluded.output_tokens, charged = u.charged + excluded.charged,
+    cost = u.cost + excluded.cost, unpriced = u.unpriced + excluded.unpriced;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.fold_usage(p_hours integer)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_from timestamptz; v_first timestamptz; v_to timestamptz;
+  v_end constant timestamptz := date_bin('1 hour', now() - interval '2 hours', '2000-01-01 00:00+00');
+begin
+  -- Waits for late records that are being written, which hold it in share; the statements below then see them.
+  select until into strict v_from from usage_fold for update;
+  select date_bin('1 hour', min(bucket), '2000-01-01 00:00+00') into v_first from usage_15m where bucket >= v_from;
+  v_to := least(v_end, greatest(v_from, v_first) + p_hours * interval '1 hour');
+  if v_first is null then v_to := v_end; end if;
+  if v_to <= v_from then return v_from; end if;
+  insert into usage_1h (wallet_id, hour, series, calls, input_tokens, output_tokens, charged, cost, unpriced)
+  select wallet_id, date_bin('1 hour', bucket, '2000-01-01 00:00+00'), series, sum(calls), sum(input_tokens), sum(output_tokens),
+         sum(charged), sum(cost), sum(unpriced)
+  from usage_15m where bucket >= v_from and bucket < v_to
+  group by 1, 2, 3;
+  update usage_fold set until = v_to;
+  return v_to;
 end $function$
 ;
 
@@ -1242,6 +1444,12 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certified_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_quarantine FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_repair FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON imported_airi_flux_transaction FOR EACH ROW EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON legacy_receipt FOR EACH STATEMENT EXECUTE FUNCTION no_change();
@@ -1297,5 +1505,7 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON signed_document FOR EACH STATEMENT
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON transfer FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON transfer FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER fold_late AFTER INSERT OR UPDATE ON usage_15m FOR EACH ROW WHEN (new.bucket < (now() - '01:30:00'::interval)) EXECUTE FUNCTION fold_late_usage();
 
 CREATE TRIGGER guard BEFORE UPDATE ON wallet FOR EACH ROW EXECUTE FUNCTION wallet_guard();

@@ -22,6 +22,13 @@ export interface Project {
   createdAt: Date
 }
 
+export interface ProjectChanges {
+  name?: string | undefined
+  description?: string | null | undefined
+  contentLogging?: ContentLevel | undefined
+  contentRetentionDays?: number | undefined
+}
+
 export const PROJECTS_PAGE_MAX = 100
 export const RETENTION_DAYS_MAX = 3_650
 const DESCRIPTION_CHARS_MAX = 500
@@ -32,14 +39,7 @@ const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletI
   p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
-export interface ProjectChange {
-  name?: string | undefined
-  description?: string | null | undefined
-  contentLogging?: ContentLevel | undefined
-  contentRetentionDays?: number | undefined
-}
-
-export function createProjects(deps: { db: Db }) {
+export function createProjects(deps: { db: Db | Tx }) {
   const { db } = deps
 
   async function find(idOrName: string): Promise<Project | undefined> {
@@ -87,11 +87,11 @@ export function createProjects(deps: { db: Db }) {
     },
 
     /**
-     * Changes what is told of a project; a description of null takes it away. Its id, which receipts name, and its history
-     * stay, and so does what was kept of conversations before. Throws AppError: not_found, name_taken, body_invalid.
+     * Changes what is given. Null takes the description away. The id, which receipts name, and the history stay; what is kept of
+     * conversations changes for what comes. Throws AppError: not_found, name_taken, body_invalid.
      */
-    async update(id: string, change: ProjectChange): Promise<Project> {
-      const { name, description, contentLogging, contentRetentionDays } = change
+    async update(id: string, changes: ProjectChanges): Promise<Project> {
+      const { name, description, contentLogging, contentRetentionDays } = changes
       if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
       if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
       const { rows } = await orNameTaken(
@@ -102,8 +102,12 @@ export function createProjects(deps: { db: Db }) {
                       where id = $1 returning *)
            select ${columns} from p join wallet w on w.id = p.wallet_id`,
           [
-            ...[id, name ?? null, description !== undefined, description ?? null],
-            ...[contentLogging ?? null, contentRetentionDays ?? null],
+            id,
+            name ?? null,
+            description !== undefined,
+            description ?? null,
+            contentLogging ?? null,
+            contentRetentionDays ?? null,
           ],
         ),
       )

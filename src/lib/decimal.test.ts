@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatDecimal, formatRatio, parseDecimal } from './decimal.ts'
+import { formatDecimal, formatFixed, formatRatio, parseDecimal } from './decimal.ts'
 
 for (const [text, scale, want] of [
   ['5', 9, 5_000_000_000n],
@@ -32,8 +32,19 @@ for (const [value, scale, want] of [
   [0n, 9, '0'],
   [-1_500_000_000n, 9, '-1.5'],
   [7n, 0, '7'],
+  [1_000n, 0, '1000'],
+  [100_000_000_000n, 9, '100'],
 ] as const) {
   test(`formatDecimal: ${value} at scale ${scale}`, () => assert.equal(formatDecimal(value, scale), want))
+}
+
+for (const [value, scale, want] of [
+  [270_000n, 9, '0.000270000'],
+  [0n, 9, '0.000000000'],
+  [12_500_000_000n, 9, '12.500000000'],
+  [-1n, 9, '-0.000000001'],
+] as const) {
+  test(`formatFixed: ${value} at scale ${scale}`, () => assert.equal(formatFixed(value, scale), want))
 }
 
 for (const [numerator, denominator, want] of [

@@ -12,10 +12,13 @@ export function parseDecimal(text: string, scale: number): bigint | undefined {
 
 /** The inverse of parseDecimal, without trailing zeros. */
 export function formatDecimal(value: bigint, scale: number): string {
+  return formatFixed(value, scale).replace(/\.?0*$/, '')
+}
+
+/** The same with all its places: `0.000270000`. */
+export function formatFixed(value: bigint, scale: number): string {
   const digits = (value < 0n ? -value : value).toString().padStart(scale + 1, '0')
-  const whole = digits.slice(0, digits.length - scale)
-  const fraction = digits.slice(digits.length - scale).replace(/0+$/, '')
-  return `${value < 0n ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`
+  return `${value < 0n ? '-' : ''}${digits.slice(0, digits.length - scale)}.${digits.slice(digits.length - scale)}`
 }
 
 const RATIO_DIGITS_MAX = 18

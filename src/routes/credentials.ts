@@ -6,13 +6,18 @@ import { presentedKey } from '#gateway/authenticate.ts'
 import type { Secret } from '#lib/secret.ts'
 import { AppError } from '#src/errors.ts'
 
-/** A hook that lets only the admin key pass. Compares digests, so neither content nor length shows in the time taken. */
-export function requireAdmin(adminKey: Secret) {
+/** Whether a secret is the admin key. Compares digests, so neither content nor length shows in the time taken. */
+export function adminKeyCheck(adminKey: Secret): (secret: string) => boolean {
   const expected = hash('sha256', adminKey.reveal(), 'buffer')
+  return (secret) => timingSafeEqual(hash('sha256', secret, 'buffer'), expected)
+}
+
+/** A hook that lets only the admin key pass. */
+export function requireAdmin(adminKey: Secret) {
+  const isAdminKey = adminKeyCheck(adminKey)
   return async (request: FastifyRequest): Promise<void> => {
     const secret = presentedKey(request.headers)
-    if (secret === undefined || !timingSafeEqual(hash('sha256', secret, 'buffer'), expected))
-      throw new AppError('invalid_api_key')
+    if (secret === undefined || !isAdminKey(secret)) throw new AppError('invalid_api_key')
   }
 }
 
@@ -43,4 +48,12 @@ export const clientKeyDecorator = CLIENT_KEY
 
 export function clientKey(request: FastifyRequest): AuthenticatedKey {
   return request.getDecorator<AuthenticatedKey>(CLIENT_KEY)
+}
+
+/** The decorator of requests that carry the admin key where a project's key would do. */
+export const operatorDecorator = 'isOperator'
+
+/** Whose usage a caller may see: that of the key's project, or with the admin key, undefined, that of all. */
+export function usageProject(request: FastifyRequest): string | undefined {
+  return request.getDecorator<boolean>(operatorDecorator) ? undefined : clientKey(request).projectId
 }

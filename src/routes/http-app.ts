@@ -41,6 +41,7 @@ import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
 import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
+import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
@@ -157,6 +158,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     receiptKeyFormRoutes(scope, deps)
     logRoutes(scope, deps)
     documentProofRoutes(scope, deps)
+    verifyPageRoutes(scope)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)

@@ -36,7 +36,7 @@ export function priceReport(
 }
 
 /** By the model's name, or by `provider:model` or `provider/model` of the same provider. Another provider is never guessed. */
-function findEntry(book: PriceBook, provider: string, model: string): PriceBookEntry | undefined {
+export function findEntry(book: PriceBook, provider: string, model: string): PriceBookEntry | undefined {
   const known = bookProvider(provider)
   const split = /^([^:/]+)[:/](.+)$/su.exec(model)
   if (split?.[1] !== undefined && bookProvider(split[1]) === known) {

@@ -74,9 +74,7 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     '/api/admin/projects/:id',
     {
       schema: {
-        summary: 'Rename or describe a project, or change what it keeps of conversations; its id and its history stay',
-        description:
-          'A project is a usage context. It keeps nothing of what is said until it is told to: docs/usage.md.',
+        summary: 'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
         params: PathId,
         body: Type.Object(
           {
@@ -91,9 +89,9 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
       },
     },
     async (request) => {
-      const { content_logging, content_retention_days, ...words } = request.body
-      const kept = { contentLogging: content_logging, contentRetentionDays: content_retention_days }
-      return projectView(await projects.update(request.params.id, { ...words, ...kept }))
+      const { content_logging, content_retention_days, ...named } = request.body
+      const changes = { ...named, contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      return projectView(await projects.update(request.params.id, changes))
     },
   )
 }

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 const METHODS = 'GET, POST, PUT, PATCH, DELETE, OPTIONS'
 const HEADERS = 'authorization, x-api-key, x-project-key, content-type, idempotency-key, if-none-match'
-const EXPOSED = 'etag, retry-after, x-request-id, x-should-retry'
+const EXPOSED = 'content-disposition, etag, link, retry-after, x-next-cursor, x-request-id, x-should-retry'
 const PREFLIGHT_SECONDS = 600
 
 /**

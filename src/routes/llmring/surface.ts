@@ -1,28 +1,35 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Keyring } from '#domain/keyring.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
-import { clientKeyDecorator } from '#routes/credentials.ts'
+import type { Secret } from '#lib/secret.ts'
+import { adminKeyCheck, clientKeyDecorator, operatorDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
 import { type ConversationDeps, conversationRoutes } from './conversations.ts'
 import { lenientValidator } from './lenient-validator.ts'
 import { type LogDeps, logRoutes } from './log.ts'
+import { type LogsDeps, logsRoutes } from './logs.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
 import { type RegistryDeps, registryRoutes } from './registry.ts'
+import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
 import { renderDetail } from './render-detail.ts'
+import { type StatsDeps, statsRoutes } from './stats.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a key must be allowed to do to call this route of llmring's surface. Without it everybody may. */
     scope?: Scope
+    /** The admin key may call it too, for any project. */
+    operator?: boolean
   }
 }
 
-export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps {
+export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps, StatsDeps, LogsDeps, ReceiptsDeps {
   keyring: Keyring
+  adminKey: Secret
 }
 
 /** Addresses that answer as llmring-server does, also where there is nothing. */
@@ -47,28 +54,41 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
       readJson(body),
     )
     scope.decorateRequest(clientKeyDecorator)
-    scope.addHook('onRequest', authenticateClient(deps.keyring))
+    scope.decorateRequest(operatorDecorator, false)
+    scope.addHook('onRequest', authenticateClient(deps))
     scope.addHook('onRequest', async (request) => dropEmpty(request.query))
     const addTwin = createTwins(scope)
     scope.addHook('onRoute', (route) => {
       const isPublic = route.config?.scope === undefined
-      route.schema = { tags: ['usage'], security: isPublic ? [] : [{ clientKey: [] }], ...route.schema }
+      route.schema = {
+        tags: ['usage'],
+        security: isPublic ? [] : [{ clientKey: [] }, ...(route.config?.operator === true ? [{ adminKey: [] }] : [])],
+        ...route.schema,
+      }
       addTwin(route)
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
     registryRoutes(scope, deps)
+    receiptsRoutes(scope, deps)
     logRoutes(scope, deps)
     conversationRoutes(scope, deps)
+    statsRoutes(scope, deps)
+    logsRoutes(scope, deps)
     done()
   })
 }
 
-function authenticateClient(keyring: Keyring) {
+function authenticateClient({ keyring, adminKey }: Pick<LlmringDeps, 'keyring' | 'adminKey'>) {
+  const isAdminKey = adminKeyCheck(adminKey)
   return async (request: FastifyRequest): Promise<void> => {
-    const { scope } = request.routeOptions.config
+    const { scope, operator } = request.routeOptions.config
     if (scope === undefined) return
     const secret = presentedLlmringKey(request.headers)
+    if (operator === true && isAdminKey(secret)) {
+      request.setDecorator(operatorDecorator, true)
+      return
+    }
     const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
     requireScope(key, scope)
     request.setDecorator(clientKeyDecorator, key)
