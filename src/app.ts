@@ -9,14 +9,15 @@ import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
-import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createUsageFolder } from '#domain/usage/usage-folder.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
@@ -32,8 +33,8 @@ import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
-import { openRegistry } from './compose/open-registry.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
+import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
@@ -190,7 +191,9 @@ async function publishKeys({ config, installation, log }: Parts, db: Db): Promis
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
   try {
-    const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
+    const origin = config.RECEIPT_LOG_ORIGIN
+    const { vkey: logVkey } = await createLogSigner(origin, installation.logSigner)
+    const manifest = await refreshManifest(db, signer, { root, log: origin, logVkey })
     if (manifest !== undefined)
       log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
   } catch (error) {

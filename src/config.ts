@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { isLoopback } from '#adapters/registry-source.ts'
 import { decodeBase64 } from '#lib/base64.ts'
+import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'

@@ -168,7 +168,11 @@ for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
-  [['project'], 2, /there is no command 'project'; did you mean project create, project rename, project set, project list\?/],
+  [
+    ['project'],
+    2,
+    /there is no command 'project'; did you mean project create, project rename, project set, project list\?/,
+  ],
   [
     ['project', 'delete'],
     2,

@@ -55,6 +55,7 @@ async function fluxgate(
     DATA_DIR: folder,
     FLUXGATE_ADMIN_KEY: 'the-admin-key-of-the-tests',
     RECEIPT_SIGNING_KEY: seed.toString('base64'),
+    LOG_SIGNING_KEY: Buffer.alloc(32, 4).toString('base64'),
     LLM_ROUTER_MASTER_KEY: randomBytes(32).toString('base64'),
     ...env,
   })
@@ -104,6 +105,7 @@ test('a list of keys is signed where the root key is at hand, once for each stat
   const manifest = await published()
   assert.equal(manifest.sequence, 1)
   assert.equal(manifest.current_key_id, first.keyId)
+  assert.match(manifest.log_vkey ?? '', /^fluxgate\.local\/1\+[0-9a-f]{8}\+/)
 })
 
 test('rotate makes a key that is not written over, and changes nothing by itself', async () => {

@@ -1,4 +1,5 @@
 import { request } from 'undici'
+import { isLoopback } from '#lib/loopback.ts'
 import { readText } from '#lib/read-text.ts'
 import { createGuardedFetch, GuardError } from './guarded-fetch.ts'
 
@@ -72,11 +73,6 @@ export function createRegistrySource(options: RegistrySourceOptions) {
 
     close: (): Promise<void> => guard.close(),
   }
-}
-
-/** Whether a host is this machine, whatever a resolver says. */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
 }
 
 function asSourceError(error: unknown): Error {

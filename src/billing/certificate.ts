@@ -92,7 +92,7 @@ export interface CertificateGroups<Name> {
 }
 
 /** The leaves are the entries in the order of `occurred_at` and `log_id`. */
-export interface CertifiedEntries {
+interface CertifiedEntries {
   n: number
   /** Base64 of the Merkle tree hash (RFC 9162 section 2.1) over their canonical texts. */
   root: string

@@ -30,6 +30,8 @@ export interface ReceiptKeyFiles {
   createSigningKey(path: string): Promise<SigningKey>
   /** Origin of the log. */
   log: string
+  /** The log's public key, as signed notes write it. */
+  logVkey(): Promise<string>
 }
 
 export interface LogTools {

@@ -61,7 +61,8 @@ async function draft(deps: CliDeps, key: string): Promise<number> {
   if (rootPublicKey.byteLength !== 32 || rootPublicKey.toString('base64url') !== key)
     throw new UsageError('--root-public-key takes the Base64url of 32 bytes')
   const { log } = deps.receiptKeys
-  const manifest = await withDatabase(deps, (db) => draftManifest(db, { log, rootPublicKey }))
+  const logVkey = await deps.receiptKeys.logVkey()
+  const manifest = await withDatabase(deps, (db) => draftManifest(db, { log, logVkey, rootPublicKey }))
   if (manifest === undefined) {
     deps.err.write('the newest list is about these keys already\n')
     return 1
@@ -93,7 +94,8 @@ async function publish(
       : { ...(await readDraft(deps, path)), root_sig: signature }
   const manifest = readManifest(value)
   const signer = await receiptKeys.receiptSigner()
-  await withDatabase(deps, (db) => publishManifest(db, signer, manifest, { newRoot }))
+  const logVkey = await receiptKeys.logVkey()
+  await withDatabase(deps, (db) => publishManifest(db, signer, manifest, { logVkey, newRoot }))
   return manifest.sequence
 }
 
@@ -107,8 +109,9 @@ async function signHere(
   if (root === undefined)
     throw new UsageError('the root key is not at hand: give --root-key, or sign a --draft where it is kept')
   const signer = await receiptKeys.receiptSigner()
+  const logVkey = await receiptKeys.logVkey()
   const manifest = await withDatabase(deps, (db) =>
-    refreshManifest(db, signer, { root, log: receiptKeys.log, newRoot }),
+    refreshManifest(db, signer, { root, log: receiptKeys.log, logVkey, newRoot }),
   )
   return manifest?.sequence
 }

@@ -86,6 +86,7 @@ export async function fluxgate(target: TestDatabase, words: string[], change: Pa
     envelopeKeys: () => assert.fail('an import looks at no provider keys'),
     priceBook: () => assert.fail('an import looks at no prices'),
     providerKeys: {},
+    receiptKeys: new Proxy({} as CliDeps['receiptKeys'], { get: () => assert.fail('an import signs nothing') }),
     fluxNanousd: 1_000_000n,
     ...change,
   }

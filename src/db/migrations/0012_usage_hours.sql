@@ -15,7 +15,7 @@ create table usage_1h (
 );
 create index usage_1h_hour on usage_1h (hour);
 
--- Up to when usage_15m has been folded into usage_1h. Whoever reads both does so in one statement with this row.
+-- Up to when usage_15m has been folded into usage_1h. It only moves on: what was read of it stays true.
 create table usage_fold (
   single boolean     primary key default true check (single),
   until  timestamptz not null

@@ -97,8 +97,6 @@ export function createCertificates(deps: CertificatesDeps) {
   }
 }
 
-export type Certificates = ReturnType<typeof createCertificates>
-
 async function certify(tx: Tx, deps: CertificatesDeps, request: CertificateRequest): Promise<string> {
   const { by, idempotencyKey } = request
   // One at a time for each project: whoever comes second sees what the first has certified.

@@ -76,8 +76,6 @@ export function createReceiptBook(deps: { db: Db; signer: DocumentSigner }) {
   }
 }
 
-export type ReceiptBook = ReturnType<typeof createReceiptBook>
-
 async function findReceipt(db: Db, owner: Owner, id: string): Promise<StoredReceipt | undefined> {
   const requestId = parseReceiptId(id)
   const place: Place =

@@ -74,7 +74,8 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     '/api/admin/projects/:id',
     {
       schema: {
-        summary: 'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
+        summary:
+          'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
         params: PathId,
         body: Type.Object(
           {

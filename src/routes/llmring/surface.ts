@@ -13,8 +13,8 @@ import { type LogsDeps, logsRoutes } from './logs.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
-import { type RegistryDeps, registryRoutes } from './registry.ts'
 import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
+import { type RegistryDeps, registryRoutes } from './registry.ts'
 import { renderDetail } from './render-detail.ts'
 import { type StatsDeps, statsRoutes } from './stats.ts'
 
@@ -27,7 +27,14 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps, RegistryDeps, LogDeps, ConversationDeps, StatsDeps, LogsDeps, ReceiptsDeps {
+export interface LlmringDeps
+  extends MetaDeps,
+    RegistryDeps,
+    LogDeps,
+    ConversationDeps,
+    StatsDeps,
+    LogsDeps,
+    ReceiptsDeps {
   keyring: Keyring
   adminKey: Secret
 }
