@@ -133,8 +133,8 @@ export function createLlmringCalls(options: { serverUrl: string; apiKey: string 
     /** The command line. What was not given is sent as an empty text. */
     cli: {
       health: () => ok('GET', '/health'),
-      stats: () => send('GET', '/api/v1/stats?start_date=&end_date=&group_by=day'),
-      logs: () => send('GET', '/api/v1/logs?limit=50&offset=0&alias=&model=&origin=&start_date=&end_date='),
+      stats: () => ok('GET', '/api/v1/stats?start_date=&end_date=&group_by=day'),
+      logs: () => ok('GET', '/api/v1/logs?limit=50&offset=0&alias=&model=&origin=&start_date=&end_date='),
       conversations: () => ok('GET', '/api/v1/conversations/?limit=20&offset=0'),
       conversation: (id: string) => ok('GET', `/api/v1/conversations/${id}`),
       messages: (id: string) => ok('GET', `/api/v1/conversations/${id}/messages`),

@@ -98,6 +98,41 @@ test('the command line: health and conversations', async () => {
   assert.equal(client.redirects(), 0)
 })
 
+// Its statistics print costs that are texts as they are.
+test('the command line: statistics and logs, with empty texts for what was not given', async () => {
+  const { client } = await open()
+  await client.logUsage()
+  await client.logConversation()
+  const stats = await client.cli.stats()
+  assert.equal(stats.summary.total_requests, 2)
+  assert.deepEqual(
+    [
+      Number(stats.summary.total_cost),
+      stats.summary.total_tokens,
+      stats.summary.unique_models,
+      stats.summary.unique_origins,
+    ],
+    [0.00048, 2400, 1, 2],
+  )
+  assert.equal(stats.by_day.length, 1)
+  assert.deepEqual(
+    [stats.by_alias.summarizer.requests, Number(stats.by_model['gpt-4o-mini'].cost), stats.by_origin.myapp.cost],
+    [2, 0.00048, 0.00024],
+  )
+  const logs = await client.cli.logs()
+  // What the client writes into its CSV.
+  const columns = ['provider', 'model', 'alias', 'profile', 'origin', 'input_tokens', 'output_tokens', 'cost']
+  assert.deepEqual(
+    logs.map((log: Record<string, unknown>) => columns.map((name) => log[name])),
+    [
+      ['openai', 'gpt-4o-mini', 'summarizer', 'default', 'myapp', 1000, 200, 0.00024],
+      ['openai', 'gpt-4o-mini', 'summarizer', 'prod', 'llmring', 1000, 200, 0.00024],
+    ],
+  )
+  assert(logs.every(({ logged_at }: { logged_at: string }) => !Number.isNaN(Date.parse(logged_at))))
+  assert.equal(client.redirects(), 0)
+})
+
 test('without a key, and with one that is nobody’s, it is told so', async () => {
   const none = createLlmringCalls({ serverUrl: gateway.url, apiKey: undefined })
   const answer = await none.cli.conversations().catch((error: Error) => error.message)
