@@ -253,11 +253,12 @@ test('changes of keys are numbered in the order of their commits', async () => {
 test('a keyring whose database fell silent believes nothing for longer than a second', async () => {
   const door = await createDatabaseDoor(database.url)
   const pool = createPool({ connection: { connectionString: door.url }, poolMax: 2 }, () => undefined)
+  const { key, secret } = await keys.create({ projectId, name: 'silence' })
   const keyring = createKeyring({ db: pool, loadMsMax: 100 })
   await keyring.listening()
-  const { key, secret } = await keys.create({ projectId, name: 'silence' })
   assert(await accepts(keyring, secret))
   door.silence()
+  assert(keyring.peek(secret) !== undefined, 'it is remembered')
   await keys.revoke(key.id)
   await until('nothing is believed', () => keyring.peek(secret) === undefined, 1_000)
   await assert.rejects(keyring.authenticate(secret), { code: 'ledger_unavailable' })
