@@ -3,9 +3,13 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Db } from '#db/pool.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
+import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
@@ -13,6 +17,7 @@ import { createRefunds } from '#domain/refunds.ts'
 import type { RouterFeed } from '#domain/router/router-feed.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createUsageFolder } from '#domain/usage/usage-folder.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
@@ -28,16 +33,20 @@ import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
+import { openReceiptDesk } from './compose/open-receipt-desk.ts'
+import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
 import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
+import { readModelTraits } from './read-model-traits.ts'
 import { readPriceBook } from './read-price-book.ts'
 
 const VERSION = '0.1.0'
 /** How long a stop waits for clients that have not yet read the end of their answer. */
 const LAST_BYTES_MS = 5_000
+const CONTENT_SWEEP_MS = 10 * 60_000
 
 /**
  * Puts the parts together: database, books, router, hot path, HTTP. Throws Error with what to do, and then leaves nothing
@@ -59,9 +68,17 @@ export async function createApp(config: Config, installation: Installation, log:
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
   const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
+  const contentSweeper = createContentSweeper({
+    db,
+    everyMs: CONTENT_SWEEP_MS,
+    onForgotten: (messages) => log.info({ messages }, 'deleted messages whose time was over'),
+    onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
+  })
+  opened.defer(() => contentSweeper.close())
   const usageLog = createUsageLog({ db })
   const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
   opened.defer(() => folder.close())
@@ -84,15 +101,19 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
+    logProofs: receiptLog.logProofs,
     usageStats: createUsageStats({ db }),
     usageLog,
     logExports: createLogExports({ usageLog }),
-    logProofs: receiptLog.logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
+    receiptDesk: openReceiptDesk(parts, db, priceBook),
     audit,
     readiness: async () =>
       stopping
@@ -102,6 +123,7 @@ export async function createApp(config: Config, installation: Installation, log:
           : checkReadiness(db, router.feed),
     metrics: registry,
     version: VERSION,
+    registry: modelRegistry,
     corsOrigins: config.CORS_ORIGINS ?? [],
     fluxNanousd: BigInt(config.FLUX_NANOUSD),
     log,
@@ -168,9 +190,16 @@ export type App = Awaited<ReturnType<typeof createApp>>
 async function publishKeys({ config, installation, log }: Parts, db: Db): Promise<void> {
   const { rootSigner: root, signer } = installation
   if (root === undefined) return
-  const manifest = await refreshManifest(db, signer, { root, log: config.RECEIPT_LOG_ORIGIN })
-  if (manifest !== undefined)
-    log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  try {
+    const origin = config.RECEIPT_LOG_ORIGIN
+    const { vkey: logVkey } = await createLogSigner(origin, installation.logSigner)
+    const manifest = await refreshManifest(db, signer, { root, log: origin, logVkey })
+    if (manifest !== undefined)
+      log.info({ sequence: manifest.sequence, root: manifest.root_key_id }, 'signed the list of receipt keys')
+  } catch (error) {
+    // Another root key than before, for one: the list stays as it was, and receipts are signed all the same.
+    log.error({ err: error }, 'the list of receipt keys could not be signed')
+  }
 }
 
 /** Readiness is the database's: a provider that is down is a matter of its calls, and an old router config still serves. */

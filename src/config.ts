@@ -1,5 +1,7 @@
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { decodeBase64 } from '#lib/base64.ts'
+import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
@@ -68,6 +70,15 @@ export const settings = {
   PRICE_BOOK: optional({
     description: 'Path of a price book to use instead of the bundled one.',
     parse: (value) => value,
+  }),
+  REGISTRY_URL: optional({
+    description:
+      'Published registry of models that `/registry` shows beside the price book, as https://llmring.github.io/registry. None is asked when unset: docs/registry.md.',
+    parse: readRegistryUrl,
+  }),
+  REGISTRY_REFRESH_MS: integer('How often the published registry is asked.', seconds(3600), {
+    min: 1000,
+    max: seconds(7 * 24 * 3600),
   }),
 
   ...providerSettings,
@@ -248,6 +259,17 @@ function parseWitnesses(value: string): { vkey: string; url: string }[] {
   })
   if (witnesses.length > WITNESSES_MAX) throw new Error(`a list of at most ${WITNESSES_MAX} witnesses`)
   return witnesses
+}
+
+/** What no redirect and no name server can turn into an address inside the network. */
+function readRegistryUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  const isPlain = url?.username === '' && url.password === '' && url.search === '' && url.hash === ''
+  const isPublic = url?.protocol === 'https:' && url.port === '' && isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0
+  const isLocal = (url?.protocol === 'https:' || url?.protocol === 'http:') && isLoopback(url.hostname)
+  if (url === undefined || value.length > 2000 || !isPlain || !(isPublic || isLocal))
+    throw new Error('an https address by name without a port, or one on this machine')
+  return url.href
 }
 
 function adminKey(): Setting<Secret | undefined> {

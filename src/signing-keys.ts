@@ -9,6 +9,7 @@ import {
   type ReceiptSigner,
 } from '#adapters/receipt-signer.ts'
 import type { ReceiptKeyFiles } from '#cli/command.ts'
+import { createLogSigner } from '#domain/log/log-signer.ts'
 import type { Config } from './config.ts'
 
 /** The key that signs receipts: of the environment, else a file in DATA_DIR that is made when it is missing. */
@@ -47,6 +48,7 @@ export async function openLogSigner(config: Config): Promise<ReceiptSigner> {
 export function receiptKeyFiles(config: Config): ReceiptKeyFiles {
   return {
     log: config.RECEIPT_LOG_ORIGIN,
+    logVkey: async () => (await createLogSigner(config.RECEIPT_LOG_ORIGIN, await openLogSigner(config))).vkey,
     receiptSigner: () => openReceiptSigner(config),
     async rootSigner(path) {
       if (path === undefined) return openRootSigner(config)

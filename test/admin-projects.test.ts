@@ -118,7 +118,48 @@ test('GET /api/admin/projects/{id} 404: no such project', async () => {
   }
 })
 
+test('PATCH /api/admin/projects/{id} 200: another name and description; id, account, keys and calls stay', async () => {
+  const { projectId, account, secret } = await api.openProject('old name', 10_000n)
+  const line = `PATCH /api/admin/projects/${projectId}`
+  const renamed = await api.call(line, { body: { name: 'new name', description: 'everything for customers' } })
+  assert.equal(renamed.status, 200)
+  assert.deepEqual(
+    [renamed.body.id, renamed.body.account, renamed.body.name, renamed.body.description],
+    [projectId, account, 'new name', 'everything for customers'],
+  )
+  assert.deepEqual((await api.call(line, { body: { name: 'new name' } })).body, renamed.body, 'the same name again')
+  assert.equal((await api.call(line, { body: { description: null } })).body.description, null)
+  assert.equal((await api.call('GET /v1/wallet', { key: secret })).body.available_nanousd, '10000')
+  assert.equal((await api.call(POST, { body: { name: 'old name', description: 'free again' } })).status, 201)
+})
+
+for (const [what, body] of [
+  ['nothing to change', {}],
+  ['an empty name', { name: '' }],
+  ['a name that is null', { name: null }],
+  ['a tab in its name', { name: 'a\tb' }],
+  ['an empty description', { description: '' }],
+  ['a description of 501 characters', { description: 'x'.repeat(501) }],
+  ['a field that is not known', { name: 'x', wallet_id: '1' }],
+] as const) {
+  test(`PATCH /api/admin/projects/{id} 400: ${what}`, async () => {
+    const { projectId } = await api.openProject(`400 ${what}`)
+    const answer = await api.call(`PATCH /api/admin/projects/${projectId}`, { body })
+    assert.deepEqual([answer.status, answer.body.error.code], [400, 'body_invalid'])
+  })
+}
+
+test('PATCH /api/admin/projects/{id} 404 and 409: no such project, a name in use', async () => {
+  const { projectId } = await api.openProject('one of two')
+  await api.openProject('two of two')
+  const body = { name: 'two of two' }
+  assert.equal((await api.call('PATCH /api/admin/projects/prj_aaaaaaaaaaaaaaaaaaaa', { body })).status, 404)
+  const { status, body: answer } = await api.call(`PATCH /api/admin/projects/${projectId}`, { body })
+  assert.deepEqual([status, answer.error.code, answer.error.param], [409, 'name_taken', 'name'])
+})
+
 testSharedRefusals(() => api, { line: POST, body: { name: 'refused' } })
+testSharedRefusals(() => api, { line: 'PATCH /api/admin/projects/prj_x', body: { name: 'refused' } })
 testSharedRefusals(() => api, { line: LIST })
 testSharedRefusals(() => api, { line: 'GET /api/admin/projects/prj_x' })
 
@@ -129,4 +170,4 @@ test('the admin key is also accepted as X-API-Key', async () => {
   assert.equal(basic.status, 401)
 })
 
-test('every documented status was met', () => api.expectEveryStatus(POST, LIST, GET))
+test('every documented status was met', () => api.expectEveryStatus(POST, LIST, GET, 'PATCH /api/admin/projects/{id}'))

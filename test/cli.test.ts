@@ -71,6 +71,9 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const { secret, ...shown } = key
   assert.deepEqual((await json('key', 'list', '--project', project.id)).data, [shown])
 
+  const keeps = await json('project', 'set', 'production', '--content-logging', 'full', '--retention-days', '7')
+  assert.deepEqual(keeps, { ...project, content_logging: 'full', content_retention_days: 7 })
+
   const grant = ['grant', '--project', 'production', '--usd', '5', '--reason', 'a start', '--key', 'start']
   const first = await json(...grant)
   assert.deepEqual([first.amount_nanousd, first.actor, first.replayed], ['5000000000', 'cli', false])
@@ -106,10 +109,30 @@ test('without --json, people read the same facts', async () => {
   assert.match(created.out, /\nfg_key_[a-z2-7]{40}\n/)
   assert.match(
     (await fluxgate(['key', 'list', '--project', 'readable'])).out,
-    /^ID +NAME +SECRET +CREATED +STATE\nkey_/,
+    /^ID +NAME +SECRET +SCOPES +CREATED +LAST USED +STATE\nkey_/,
   )
   assert.match((await fluxgate(['project', 'list'])).out, /readable/)
   assert.match((await fluxgate(['migrate'])).out, /^nothing to do\n$/)
+})
+
+test('a key with some scopes is rotated, and a project renamed', async () => {
+  const project = await json('project', 'create', 'before')
+  const renamed = await json('project', 'rename', 'before', 'after', '--description', 'for a test')
+  assert.deepEqual(renamed, { ...project, name: 'after', description: 'for a test' })
+  assert.equal((await json('project', 'rename', project.id, 'after', '--description', '')).description, null)
+
+  const key = await json('key', 'create', '--project', 'after', '--name', 'k', '--scopes', 'read,inference')
+  assert.deepEqual(key.scopes, ['inference', 'read'])
+  const rotated = await json('key', 'rotate', key.id, '--overlap', '2h', '--expires', 'never')
+  assert.deepEqual([rotated.scopes, rotated.expires_at, rotated.replaced.rotated_to], [key.scopes, null, rotated.id])
+  const leftMs = Date.parse(rotated.replaced.expires_at) - Date.now()
+  assert(leftMs > 7_100_000 && leftMs <= 7_205_000)
+  const { out } = await fluxgate(['key', 'list', '--project', 'after'])
+  assert.match(out, new RegExp(`${key.id}.*inference,read.*never.*replaced by ${rotated.id}`))
+  const again = await fluxgate(['key', 'rotate', key.id])
+  assert.deepEqual([again.code, /was rotated already/.test(again.err)], [1, true])
+  const last = await fluxgate(['key', 'rotate', rotated.id, '--overlap', '0s'])
+  assert.match(last.out, /^created key_\w+ k\nfg_key_\w{40}\n.*\n.* works until 2/)
 })
 
 test('ledger audit exits 1 and names the invariant when the books are wrong', async () => {
@@ -135,21 +158,43 @@ test('a command that moves money gives its writer slot back', async () => {
 test('the first word of several commands lists them with --help', async () => {
   const { code, out } = await fluxgate(['project', '--help'])
   assert.equal(code, 0)
-  assert.match(out, /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project list +.*\n\n/)
+  assert.match(
+    out,
+    /^usage: fluxgate project COMMAND.*\n\n {2}project create +.*\n {2}project rename +.*\n {2}project set +.*\n {2}project list +.*\n\n/,
+  )
 })
 
 for (const [words, code, says] of [
   // Called wrongly.
   [[], 2, /^usage: fluxgate COMMAND/],
   [['progect', 'create', 'x'], 2, /there is no command 'progect'; did you mean project create/],
-  [['project'], 2, /there is no command 'project'; did you mean project create, project list\?/],
-  [['project', 'delete'], 2, /there is no command 'project delete'; did you mean project create, project list\?/],
+  [
+    ['project'],
+    2,
+    /there is no command 'project'; did you mean project create, project rename, project set, project list\?/,
+  ],
+  [
+    ['project', 'delete'],
+    2,
+    /there is no command 'project delete'; did you mean project create, project rename, project set, project list\?/,
+  ],
   [['audit', '--help'], 2, /there is no command 'audit'/],
   [['audit'], 2, /there is no command 'audit'/],
   [['constructor'], 2, /there is no command 'constructor'/],
   [['--verbose'], 2, /there is no command '--verbose'/],
+  [['key', 'rotate', 'key_x', '--overlap', '31d'], 2, /--overlap must be 0s to 30d/],
+  [['key', 'rotate', 'key_x', '--overlap', '5'], 2, /--overlap must be 0s to 30d/],
+  [
+    ['key', 'create', '--project', 'p', '--name', 'n', '--scopes', 'read,root'],
+    2,
+    /--scopes must be of inference, ingest/,
+  ],
   [['project', 'create'], 2, /NAME is missing\n\nusage: fluxgate project create NAME/],
   [['project', 'create', 'a', 'b'], 2, /unexpected argument 'b'/],
+  [['project', 'set', 'p'], 2, /nothing to set/],
+  [['project', 'set', 'p', '--content-logging', 'all'], 2, /--content-logging must be one of none, metadata, full/],
+  [['project', 'set', 'p', '--retention-days', '0'], 2, /--retention-days must be an integer from 1 to 3650/],
+  [['project', 'set', 'p', '--content-logging', 'full'], 1, /No project has this id or name/],
   [['project', 'create', 'a', '--nmae', 'b'], 2, /Unknown option '--nmae'/],
   [['key', 'create', '--name', 'x'], 2, /--project is missing/],
   [['key', 'create', '--project', 'p', '--name', 'x', '--expires', 'tomorrow'], 2, /--expires must be a time/],

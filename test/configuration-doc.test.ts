@@ -14,6 +14,27 @@ test('docs/configuration.md lists every setting with its default and meaning, an
   assert.deepEqual(documented.toSorted(), expected.toSorted())
 })
 
+test('REGISTRY_URL is https by name, or on this machine', () => {
+  const good = [
+    'https://llmring.github.io/registry',
+    'http://127.0.0.1:8080/r',
+    'http://localhost/r',
+    'https://[::1]:9/',
+  ]
+  const bad = [
+    ...['http://llmring.github.io/registry', 'https://example.com:8443/', 'https://10.0.0.1/', 'https://[fd00::1]/'],
+    ...[
+      'https://user:secret@example.com/',
+      'https://example.com/?q=1',
+      'ftp://localhost/',
+      'http://127.0.0.1.example/',
+      'x',
+    ],
+  ]
+  for (const REGISTRY_URL of good) assert.equal(parseConfig({ REGISTRY_URL }).REGISTRY_URL, new URL(REGISTRY_URL).href)
+  for (const REGISTRY_URL of bad) assert.throws(() => parseConfig({ REGISTRY_URL }), /REGISTRY_URL must be an https/)
+})
+
 test('every problem of a configuration is named at once, and no value is repeated', () => {
   const env = { PORT: '70000', LOG_LEVEL: 'loud', FLUXGATE_ADMIN_KEY: 'secret-but-short', DATABASE_URL: 'mysql://x' }
   assert.throws(

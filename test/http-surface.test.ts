@@ -119,13 +119,30 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/audio/transcriptions/stream',
     '/api/v1/audio/voices',
     '/api/v1/audio/voices/streaming',
+    '/api/v1/conversations',
+    '/api/v1/conversations/log',
+    '/api/v1/conversations/old-messages',
+    '/api/v1/conversations/{id}',
+    '/api/v1/conversations/{id}/messages',
+    '/api/v1/conversations/{id}/messages/batch',
+    '/api/v1/log',
     '/api/v1/logs',
     '/api/v1/logs/export',
+    '/api/v1/logs:batch',
     '/api/v1/openai/chat/completion',
     '/api/v1/openai/chat/completions',
+    '/api/v1/receipts',
+    '/api/v1/receipts/generate',
+    '/api/v1/receipts/issue',
+    '/api/v1/receipts/preview',
     '/api/v1/receipts/public-key.jwk',
     '/api/v1/receipts/public-key.pem',
     '/api/v1/receipts/public-keys.json',
+    '/api/v1/receipts/uncertified',
+    '/api/v1/receipts/verify',
+    '/api/v1/receipts/{receipt_id}',
+    '/api/v1/receipts/{receipt_id}/entries/{log_id}',
+    '/api/v1/receipts/{receipt_id}/logs',
     '/api/v1/stats',
     '/health',
     '/livez',
@@ -140,6 +157,12 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/receipts/public-key.jwk',
     '/receipts/public-key.pem',
     '/receipts/public-keys.json',
+    '/registry',
+    '/registry.json',
+    '/registry/manifest.json',
+    '/registry/v/{version}/registry.json',
+    '/registry/{provider}/models.json',
+    '/registry/{provider}/v/{version}/models.json',
     '/v1/audio/models',
     '/v1/audio/speech',
     '/v1/audio/transcriptions',
@@ -166,18 +189,19 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/statements/{day}',
     '/v1/wallet',
   ])
+  const anybodys = /^get .*\/receipts\/public-key|^post \/api\/v1\/receipts(?:\/verify|\/issue)?$/
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
     body.paths,
   ))
     for (const [method, operation] of Object.entries(item)) {
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
-        : /^\/(?:api\/)?v1\/(?!receipts\/public-key)/.test(path)
+        : /^\/(?:api\/)?v1\//.test(path) && !anybodys.test(`${method} ${path}`)
           ? 'clientKey'
           : undefined
-      const schemes = scheme === undefined ? [] : operatorMayCall.test(path) ? [scheme, 'adminKey'] : [scheme]
       // Some documents are everybody's, so a key is not always wanted.
       const optional = path.startsWith('/v1/documents/') ? [{}] : []
+      const schemes = scheme === undefined ? [] : operatorMayCall.test(path) ? [scheme, 'adminKey'] : [scheme]
       assert.deepEqual(
         operation.security,
         [...optional, ...schemes.map((name) => ({ [name]: [] }))],
@@ -210,7 +234,7 @@ test('an address that is nobody’s is 404 in the shape of the OpenAI API', asyn
 
 for (const [line, allow] of [
   ['DELETE /api/admin/projects', 'GET, HEAD, POST'],
-  ['PUT /api/admin/projects/prj_x', 'GET, HEAD'],
+  ['PUT /api/admin/projects/prj_x', 'GET, HEAD, PATCH'],
   ['GET /api/admin/keys/key_x', 'DELETE'],
   ['GET /api/admin/refunds', 'POST'],
   ['POST /v1/receipts', 'GET, HEAD'],

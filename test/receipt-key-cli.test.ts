@@ -55,6 +55,7 @@ async function fluxgate(
     DATA_DIR: folder,
     FLUXGATE_ADMIN_KEY: 'the-admin-key-of-the-tests',
     RECEIPT_SIGNING_KEY: seed.toString('base64'),
+    LOG_SIGNING_KEY: Buffer.alloc(32, 4).toString('base64'),
     LLM_ROUTER_MASTER_KEY: randomBytes(32).toString('base64'),
     ...env,
   })
@@ -104,6 +105,7 @@ test('a list of keys is signed where the root key is at hand, once for each stat
   const manifest = await published()
   assert.equal(manifest.sequence, 1)
   assert.equal(manifest.current_key_id, first.keyId)
+  assert.match(manifest.log_vkey ?? '', /^fluxgate\.local\/1\+[0-9a-f]{8}\+/)
 })
 
 test('rotate makes a key that is not written over, and changes nothing by itself', async () => {
@@ -125,7 +127,7 @@ test('rotate makes a key that is not written over, and changes nothing by itself
 test('a root key that is offline signs a draft elsewhere, with this command or with OpenSSL', async () => {
   await registerReceiptKey(database.db, second)
   const key = root.publicKey.toString('base64url')
-  const draft = await fluxgate(manifestOf('--draft', '--root-public-key', key))
+  const draft = await fluxgate(manifestOf('--draft', `--root-public-key=${key}`))
   assert.equal(draft.code, 0, draft.err)
   const file = join(folder, 'draft.json')
   await writeFile(file, draft.out)
@@ -193,7 +195,7 @@ test('a revocation is published at once, with the reason for the operator alone'
 test('a list that was drafted before the keys changed is refused, and so is one of another root key', async () => {
   const key = root.publicKey.toString('base64url')
   await registerReceiptKey(database.db, third)
-  const { out } = await fluxgate(manifestOf('--draft', '--root-public-key', key))
+  const { out } = await fluxgate(manifestOf('--draft', `--root-public-key=${key}`))
   const file = join(folder, 'stale.json')
   await writeFile(file, out)
   const signature = root.sign(Buffer.from(out)).toString('base64')
@@ -204,7 +206,8 @@ test('a list that was drafted before the keys changed is refused, and so is one 
   assert.match(stale.err, /The keys have changed since .*\[key_manifest_stale\]/)
 
   const stranger = createRootSigner(randomBytes(32))
-  const other = await fluxgate(manifestOf('--draft', '--root-public-key', stranger.publicKey.toString('base64url')))
+  const other = await fluxgate(manifestOf('--draft', `--root-public-key=${stranger.publicKey.toString('base64url')}`))
+  assert.equal(other.code, 0, other.err)
   const manifest = JSON.parse(other.out)
   assert.equal(manifestText(manifest), other.out, 'what is printed is what is signed')
   const root_sig = stranger.sign(Buffer.from(other.out)).toString('base64')
@@ -214,6 +217,12 @@ test('a list that was drafted before the keys changed is refused, and so is one 
   })
   assert.match(strange.err, /Verifiers trust that key/)
   assert.equal((await published()).sequence, 3)
+
+  const told = await fluxgate(manifestOf('--publish', '-', '--new-root'), {
+    seed: seeds[2],
+    stdin: JSON.stringify({ ...manifest, root_sig }),
+  })
+  assert.equal(told.out, 'published list 4\n', told.err)
 })
 
 for (const { name, words, code, seen } of [

@@ -1,5 +1,6 @@
-// Builds prices/price-book.json from the registry copy, the corrections, the additions and the built-in models.
-// Deterministic: the same four files give the same bytes. `--check` writes nothing and fails when the committed book differs.
+// Builds prices/price-book.json from the registry copy, the corrections, the additions and the built-in models, and
+// prices/model-traits.json from what the registry says beside prices. Deterministic: the same four files give the same bytes.
+// `--check` writes nothing and fails when a committed file differs.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -7,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { completePrice, encodeLines, parseLines } from '#billing/price.ts'
 import type { UsageKind } from '#billing/usage.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
+import { loadModelTraits } from '#domain/registry/model-traits.ts'
 
 type Row = Record<string, unknown>
 
@@ -39,6 +41,15 @@ const longFields: Partial<Record<UsageKind, string[]>> = {
   cache_write_1h: [`${usd}cache_write_1h_long_context`],
   output: [`${usd}output_long_context`],
 }
+const traitFields = [
+  'display_name',
+  'deprecated_date',
+  'supports_vision',
+  'supports_function_calling',
+  'supports_json_mode',
+  'supports_json_schema',
+  'supports_temperature',
+]
 const knownFields = new Set([
   ...Object.values(baseFields).flat(),
   ...Object.values(longFields).flat(),
@@ -50,18 +61,12 @@ const knownFields = new Set([
   'is_reasoning_model',
   'supports_streaming',
   'api_endpoint',
-  // Read by nobody here: what a client may send is the provider's business.
-  'deprecated_date',
-  'display_name',
-  'supports_vision',
-  'supports_function_calling',
-  'supports_json_mode',
-  'supports_json_schema',
-  'supports_temperature',
+  // For people and clients to read: what a client may send is the provider's business.
+  ...traitFields,
 ])
 
-/** The text of the price book built from the files in `dir`. Throws with every problem that the corrections leave. */
-function buildPriceBook(dir: string): string {
+/** The texts of the files built from those in `dir`, by their names. Throws with every problem that the corrections leave. */
+function build(dir: string): Record<'price-book.json' | 'model-traits.json', string> {
   const read = (name: string) => JSON.parse(readFileSync(join(dir, name), 'utf8'))
   const corrections: Corrections = read('corrections.json')
   const registry: { source: string; license_notice: string; models: Record<string, Row> } = read(corrections.registry)
@@ -92,7 +97,26 @@ function buildPriceBook(dir: string): string {
   }
   const text = `${JSON.stringify(book, null, 2)}\n`
   loadPriceBook(text) // The gateway must be able to load what we write.
-  return text
+  const traits = encodeTraits(registry, rows)
+  loadModelTraits(traits)
+  return { 'price-book.json': text, 'model-traits.json': traits }
+}
+
+/** What the registry says of its models beside prices and limits; names of rows that the book leaves out for a reason. */
+function encodeTraits(registry: { source: string; license_notice: string; models: object }, rows: Map<string, Row>) {
+  const models = [...rows].map(([key, row]) => [
+    bookKey(key),
+    Object.fromEntries(traitFields.flatMap((field) => (row[field] === undefined ? [] : [[field, row[field]]]))),
+  ])
+  const { source, license_notice } = registry
+  const left_out = Object.keys(registry.models).filter((key) => !rows.has(key))
+  const traits = {
+    source,
+    license_notice,
+    left_out: left_out.map(bookKey).sort(),
+    models: Object.fromEntries(models.sort()),
+  }
+  return `${JSON.stringify(traits, null, 2)}\n`
 }
 
 /** Applies the corrections to a copy. One that does not meet the value it was written for is a problem: the registry moved on. */
@@ -260,14 +284,15 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { values } = parseArgs({
     options: { check: { type: 'boolean' }, dir: { type: 'string', default: join(import.meta.dirname, '../prices') } },
   })
-  const path = join(values.dir, 'price-book.json')
   try {
-    const built = buildPriceBook(values.dir)
-    if (values.check === true) {
-      if (readFileSync(path, 'utf8') !== built)
+    const built = build(values.dir)
+    for (const [name, text] of Object.entries(built)) {
+      const path = join(values.dir, name)
+      if (values.check !== true) writeFileSync(path, text)
+      else if (readFileSync(path, 'utf8') !== text)
         throw new Error(`${path} differs from a fresh build: run this tool without --check`)
-    } else writeFileSync(path, built)
-    process.stdout.write(`${path}: ${loadPriceBook(built).models().length} models\n`)
+    }
+    process.stdout.write(`${values.dir}: ${loadPriceBook(built['price-book.json']).models().length} models\n`)
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = 1

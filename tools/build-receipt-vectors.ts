@@ -9,7 +9,7 @@ const files = buildVectors()
 
 await mkdir(folder, { recursive: true })
 for (const name of await readdir(folder)) {
-  if (name.endsWith('.json') && !files.has(name)) await rm(new URL(name, folder))
+  if (/\.(json|txt|tlog-proof)$/.test(name) && !files.has(name)) await rm(new URL(name, folder))
 }
 for (const [name, text] of files) await writeFile(new URL(name, folder), text)
 process.stdout.write(`${files.size} files written\n`)

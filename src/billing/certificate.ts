@@ -92,7 +92,7 @@ export interface CertificateGroups<Name> {
 }
 
 /** The leaves are the entries in the order of `occurred_at` and `log_id`. */
-export interface CertifiedEntries {
+interface CertifiedEntries {
   n: number
   /** Base64 of the Merkle tree hash (RFC 9162 section 2.1) over their canonical texts. */
   root: string
@@ -157,7 +157,7 @@ const entries: Fields<CertifiedEntries> = {
   log_ids: optional(ids),
 }
 
-export const certificateFields: Fields<Certificate> = {
+const certificateFields: Fields<Certificate> = {
   v: field(CERTIFICATE_VERSION, (value) => value === CERTIFICATE_VERSION),
   document_id: pattern('crt_ and 32 hex digits', /^crt_[0-9a-f]{32}$/),
   log: logOrigin,

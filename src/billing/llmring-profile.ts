@@ -11,7 +11,7 @@ import { completionKinds, completionTokens, promptKinds, promptTokens, type Usag
 const PICO_PER_NANO = 1_000n
 
 /** What llmring shows beside the thirteen members, and what we add. None of it is covered by the signature of the profile. */
-export interface LlmringDisplay {
+interface LlmringDisplay {
   receipt_type: 'single' | 'batch'
   batch_summary: Record<string, unknown> | null
   description: string | null

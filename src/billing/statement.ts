@@ -43,7 +43,7 @@ export interface Statement {
 }
 
 /** Without receipts there is only the count. */
-export interface SettledReceipts {
+interface SettledReceipts {
   count: number
   /** The lowest and the highest of their numbers. */
   first?: number
@@ -97,7 +97,7 @@ export const statementFields: Fields<Statement> = {
 }
 
 /** The first instant after the day, as times are written on documents. */
-export function endOfDay(day: string): string {
+function endOfDay(day: string): string {
   return new Date(Date.parse(`${day}T00:00:00.000Z`) + 86_400_000).toISOString()
 }
 

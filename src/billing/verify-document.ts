@@ -25,8 +25,8 @@ import {
 } from './verify-steps.ts'
 
 /** Characters of the canonical text of a document: what the database keeps at most. */
-export const DOCUMENT_CHARS_MAX = 262_144
-export const DOCUMENT_BUNDLE_CHARS_MAX = DOCUMENT_CHARS_MAX + 16_384
+const DOCUMENT_CHARS_MAX = 262_144
+const DOCUMENT_BUNDLE_CHARS_MAX = DOCUMENT_CHARS_MAX + 16_384
 
 export type SignedDocument = Statement | KeyManifest | Certificate
 
@@ -108,7 +108,7 @@ export async function verifyDocumentText(
   return verifyDocumentBundle(bundle, keys, policy)
 }
 
-export function unreadableDocument(detail: string): DocumentVerification {
+function unreadableDocument(detail: string): DocumentVerification {
   const rest = ['path', 'signature', 'key', 'content'] as const
   const steps = rest.map((name) => notReached(name, 'the bundle is not readable'))
   return { ok: false, steps: [failed('format', detail), ...steps] }

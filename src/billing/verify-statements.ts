@@ -7,7 +7,7 @@ import type { Statement } from './statement.ts'
 
 const EXAMPLES_MAX = 10
 
-export interface StatementStep {
+interface StatementStep {
   name: 'one_per_day' | 'chain' | 'numbers' | 'receipts'
   ok: boolean
   detail: string
@@ -31,8 +31,8 @@ export interface StatementsVerification {
 /**
  * Compares the daily statements of accounts with each other and with their receipts, by the rule that a customer can hold the
  * operator to: each number up to the highest is a receipt or open, each day opens with what the one before closed with, and
- * what a day charged is what its receipts say. Says nothing about signatures; verify each bundle as well. `partial`: receipts
- * may be missing, and a day that lacks one is not compared.
+ * what a day charged is what its receipts say. Says nothing about signatures; verify each bundle as well. `partial`: an
+ * extract, which may begin in the middle; a day that lacks a receipt is not compared.
  */
 export async function verifyStatements(
   receipts: readonly Receipt[],
@@ -55,9 +55,10 @@ export async function verifyStatements(
     for (const statement of days) {
       const name = `${account} ${statement.day}`
       if (statement.day === before.day) problems.one_per_day.push(name)
-      // Only a first statement begins with nothing: an extract begins in the middle and is taken at its word.
+      // Only a first statement begins with nothing. An extract begins in the middle and is taken at its word.
       before.known ||= statement.receipts_total === statement.receipts.count && statement.opening_nanousd === '0'
       if (before.known) problems.chain.push(...chainProblems(before, statement).map((problem) => `${name}: ${problem}`))
+      else if (!partial) problems.chain.push(`${name}: there are statements before this one`)
       const numbers = readNumbers(before, statement)
       problems.numbers.push(...numbers.problems.map((problem) => `${name}: ${problem}`))
       const day = await compareReceipts(statement, numbers.settled, bySeq)

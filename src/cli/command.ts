@@ -14,7 +14,7 @@ export interface ProviderKey {
 }
 
 /** A private key that a command may sign with. `publicKey` is 32 raw bytes. */
-export interface SigningKey {
+interface SigningKey {
   keyId: string
   publicKey: Buffer
   sign(message: Uint8Array): Buffer
@@ -30,6 +30,8 @@ export interface ReceiptKeyFiles {
   createSigningKey(path: string): Promise<SigningKey>
   /** Origin of the log. */
   log: string
+  /** The log's public key, as signed notes write it. */
+  logVkey(): Promise<string>
 }
 
 export interface LogTools {

@@ -25,16 +25,17 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     }
   })
   if (values.json) printJson(deps.out, { object: 'list', data: all.map(keyView) })
-  else printTable(deps.out, [['ID', 'NAME', 'SECRET', 'CREATED', 'STATE'], ...all.map(row)])
+  else printTable(deps.out, [['ID', 'NAME', 'SECRET', 'SCOPES', 'CREATED', 'LAST USED', 'STATE'], ...all.map(row)])
   return 0
 }
 
 function row(key: ApiKey): string[] {
-  const state =
-    key.revokedAt !== null
-      ? `revoked ${key.revokedAt.toISOString()}`
-      : key.expiresAt !== null
-        ? `until ${key.expiresAt.toISOString()}`
-        : 'active'
-  return [key.id, key.name, `…${key.hint}`, key.createdAt.toISOString(), state]
+  const used = key.lastUsedAt?.toISOString() ?? 'never'
+  return [key.id, key.name, `…${key.hint}`, key.scopes.join(), key.createdAt.toISOString(), used, stateOf(key)]
+}
+
+function stateOf(key: ApiKey): string {
+  if (key.revokedAt !== null) return `revoked ${key.revokedAt.toISOString()}`
+  const state = key.expiresAt === null ? 'active' : `until ${key.expiresAt.toISOString()}`
+  return key.rotatedTo === null ? state : `${state}, replaced by ${key.rotatedTo}`
 }

@@ -15,10 +15,10 @@ import { readInput } from './read-input.ts'
 const MANIFEST_BYTES_MAX = 262_144
 
 export const summary = 'Sign and publish the list of receipt keys, also with a root key that is kept offline.'
-export const usage = `usage: fluxgate receipt-key manifest [--root-key FILE] [--json]
-       fluxgate receipt-key manifest --draft --root-public-key KEY
+export const usage = `usage: fluxgate receipt-key manifest [--root-key FILE] [--new-root] [--json]
+       fluxgate receipt-key manifest --draft --root-public-key=KEY
        fluxgate receipt-key manifest --sign DRAFT --root-key FILE
-       fluxgate receipt-key manifest --publish FILE|- [--signature BASE64] [--json]
+       fluxgate receipt-key manifest --publish FILE|- [--signature BASE64] [--new-root] [--json]
 
 Without an option: signs with the root key of RECEIPT_ROOT_KEY, DATA_DIR or FILE, and publishes.
 
@@ -26,11 +26,14 @@ With a root key that is offline, in three steps:
   --draft     prints exactly the bytes to sign. KEY is the Base64url of the root key's 32 public bytes.
   --sign      signs a draft, without a database, and prints the signed list. Any other tool may do it as well:
               Ed25519 over the bytes of the draft.
-  --publish   publishes a signed list; with --signature, a draft and the Base64 of its signature.`
+  --publish   publishes a signed list; with --signature, a draft and the Base64 of its signature.
+
+--new-root: the list may be of another root key than the one before, because customers have been told.`
 
 export async function run(deps: CliDeps, args: string[]): Promise<number> {
   const { values } = readArgs(args, {
     draft: { type: 'boolean' },
+    'new-root': { type: 'boolean' },
     publish: { type: 'string' },
     'root-key': { type: 'string' },
     'root-public-key': { type: 'string' },
@@ -43,8 +46,8 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
   if (values.sign !== undefined) return sign(deps, values.sign, need(values['root-key'], '--root-key'))
   const published =
     values.publish === undefined
-      ? await signHere(deps, values['root-key'])
-      : await publish(deps, values.publish, values.signature)
+      ? await signHere(deps, values['root-key'], values['new-root'])
+      : await publish(deps, values.publish, values)
   if (values.json) printJson(deps.out, { object: 'key_manifest', sequence: published ?? null })
   else
     deps.out.write(
@@ -58,7 +61,8 @@ async function draft(deps: CliDeps, key: string): Promise<number> {
   if (rootPublicKey.byteLength !== 32 || rootPublicKey.toString('base64url') !== key)
     throw new UsageError('--root-public-key takes the Base64url of 32 bytes')
   const { log } = deps.receiptKeys
-  const manifest = await withDatabase(deps, (db) => draftManifest(db, { log, rootPublicKey }))
+  const logVkey = await deps.receiptKeys.logVkey()
+  const manifest = await withDatabase(deps, (db) => draftManifest(db, { log, logVkey, rootPublicKey }))
   if (manifest === undefined) {
     deps.err.write('the newest list is about these keys already\n')
     return 1
@@ -78,7 +82,11 @@ async function sign(deps: CliDeps, path: string, rootKey: string): Promise<numbe
   return 0
 }
 
-async function publish(deps: CliDeps, path: string, signature: string | undefined): Promise<number> {
+async function publish(
+  deps: CliDeps,
+  path: string,
+  { signature, 'new-root': newRoot }: { signature?: string | undefined; 'new-root'?: boolean | undefined },
+): Promise<number> {
   const { receiptKeys } = deps
   const value =
     signature === undefined
@@ -86,17 +94,25 @@ async function publish(deps: CliDeps, path: string, signature: string | undefine
       : { ...(await readDraft(deps, path)), root_sig: signature }
   const manifest = readManifest(value)
   const signer = await receiptKeys.receiptSigner()
-  await withDatabase(deps, (db) => publishManifest(db, signer, manifest))
+  const logVkey = await receiptKeys.logVkey()
+  await withDatabase(deps, (db) => publishManifest(db, signer, manifest, { logVkey, newRoot }))
   return manifest.sequence
 }
 
-async function signHere(deps: CliDeps, path: string | undefined): Promise<number | undefined> {
+async function signHere(
+  deps: CliDeps,
+  path: string | undefined,
+  newRoot: boolean | undefined,
+): Promise<number | undefined> {
   const { receiptKeys } = deps
   const root = await receiptKeys.rootSigner(path)
   if (root === undefined)
     throw new UsageError('the root key is not at hand: give --root-key, or sign a --draft where it is kept')
   const signer = await receiptKeys.receiptSigner()
-  const manifest = await withDatabase(deps, (db) => refreshManifest(db, signer, { root, log: receiptKeys.log }))
+  const logVkey = await receiptKeys.logVkey()
+  const manifest = await withDatabase(deps, (db) =>
+    refreshManifest(db, signer, { root, log: receiptKeys.log, logVkey, newRoot }),
+  )
   return manifest?.sequence
 }
 

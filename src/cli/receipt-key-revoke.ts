@@ -19,7 +19,9 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     const key = await revokeReceiptKey(db, id, reason)
     const root = await receiptKeys.rootSigner()
     if (root === undefined) return { key, sequence: undefined }
-    const manifest = await refreshManifest(db, await receiptKeys.receiptSigner(), { root, log: receiptKeys.log })
+    const { log } = receiptKeys
+    const logVkey = await receiptKeys.logVkey()
+    const manifest = await refreshManifest(db, await receiptKeys.receiptSigner(), { root, log, logVkey })
     return { key, sequence: manifest?.sequence }
   })
   if (values.json) printJson(deps.out, { object: 'receipt_key', ...key, ...(sequence && { manifest: sequence }) })

@@ -1,15 +1,9 @@
 import { parseArgs } from 'node:util'
-import { checkLog, type LogCheck } from '#billing/check-log.ts'
-import { checkOpenings, type Openings } from '#billing/check-openings.ts'
-import { parseReceipt } from '#billing/parse-receipt.ts'
-import type { Receipt } from '#billing/receipt.ts'
-import { STATEMENT_VERSION, type Statement } from '#billing/statement.ts'
+import type { Openings } from '#billing/check-openings.ts'
 import type { TlogPolicy } from '#billing/tlog/policy.ts'
-import { type DocumentVerification, verifyDocumentBundle } from '#billing/verify-document.ts'
-import { unreadable, verifyBundle } from '#billing/verify-receipt.ts'
-import { type SetVerification, verifySet } from '#billing/verify-set.ts'
-import { type StatementsVerification, verifyStatements } from '#billing/verify-statements.ts'
-import type { VerifyStep } from '#billing/verify-steps.ts'
+import { type Report, verifyAll } from '#billing/verify-all.ts'
+import { unreadable } from '#billing/verify-receipt.ts'
+import type { SetVerification } from '#billing/verify-set.ts'
 import {
   type BundleFile,
   isHttp,
@@ -20,7 +14,7 @@ import {
   readPolicy,
   readProof,
 } from './verify-inputs.ts'
-import { printable, printReport, type Report } from './verify-report.ts'
+import { printable, printReport } from './verify-report.ts'
 
 export const summary = 'Check receipts and documents: form, batch, signature, key, charge, log, and a set together.'
 
@@ -81,7 +75,7 @@ export async function run(deps: Deps, args: string[]): Promise<number> {
     deps.err.write('--commit-key belongs to one receipt: name one file with one bundle\n')
     return 2
   }
-  return printReport(deps.out, options, await verifyAll(inputs, bundles, options.partial))
+  return printReport(deps.out, options, await verifyFiles(inputs, bundles, options.partial))
 }
 
 interface Options {
@@ -176,7 +170,7 @@ async function readInputs({ stdin }: Deps, options: Options): Promise<Inputs> {
   for (const where of options.proofs) proofs.push(await readProof(where))
   // A policy names its logs; the list that the root key signed names the log's key only where nothing else does.
   const vkey = options.logVkey ?? (options.policy === undefined ? read.logVkey : undefined)
-  const policy = await readPolicy(options.policy, vkey)
+  const policy = proofs.length === 0 ? undefined : await readPolicy(options.policy, vkey)
   if (proofs.length > 0 && policy === undefined)
     throw new Error('a proof is of a log: say which one to trust with --log-vkey or --policy')
   const { commitKey, request, response } = options
@@ -191,84 +185,14 @@ async function readInputs({ stdin }: Deps, options: Options): Promise<Inputs> {
   return { ...read, names, files, proofs, policy, openings, rootKeyId: options.rootKey }
 }
 
-async function verifyAll(inputs: Inputs, bundles: readonly unknown[], partial: boolean): Promise<Report> {
+async function verifyFiles(inputs: Inputs, bundles: readonly unknown[], partial: boolean): Promise<Report> {
   const { files } = inputs
-  const report: Report & { receipts: Report['receipts'][number][]; documents: Report['documents'][number][] } = {
-    receipts: [],
-    documents: [],
-  }
-  const receipts: unknown[] = []
-  const statements: Statement[] = []
-  for (const bundle of bundles) {
-    const log = await inLog(inputs, bundle)
-    const policy = { witnessedAt: log?.witnessedAt, rootKeyId: inputs.rootKeyId }
-    if (isDocument(bundle)) {
-      const verdict = await verifyDocumentBundle(bundle, inputs.keys, policy)
-      if (verdict.document?.v === STATEMENT_VERSION) statements.push(verdict.document)
-      report.documents.push(withSteps(withoutDocument(verdict), log === undefined ? [] : [log.step]))
-      continue
-    }
-    receipts.push(bundle)
-    const openings = inputs.openings === undefined ? [] : await checkOpenings(readReceipt(bundle), inputs.openings)
-    const verdict = await verifyBundle(bundle, inputs.keys, policy)
-    report.receipts.push(withSteps(verdict, [...(log === undefined ? [] : [log.step]), ...openings]))
-  }
   const isOne = bundles.length === 1 && files.every((file) => !file.isList)
-  if (isOne) return report
-  const stated =
-    statements.length === 0 ? undefined : await verifyStatements(readReceipts(receipts), statements, { partial })
-  return {
-    ...report,
-    ...(receipts.length > 0 && { set: compare(files, receipts, partial, stated) }),
-    ...(stated && { statements: stated }),
-  }
-}
-
-async function inLog({ proofs, policy }: Inputs, bundle: unknown): Promise<LogCheck | undefined> {
-  return proofs.length === 0 || policy === undefined ? undefined : checkLog(bundle, proofs, policy)
-}
-
-function withSteps<V extends { ok: boolean; steps: readonly VerifyStep[] }>(
-  verdict: V,
-  more: readonly VerifyStep[],
-): V {
-  const steps = [...verdict.steps, ...more]
-  return { ...verdict, ok: steps.every(({ ok }) => ok), steps }
-}
-
-/** What it says is in the file; the report says whether it is right. */
-function withoutDocument({ document: _, ...verdict }: DocumentVerification): Omit<DocumentVerification, 'document'> {
-  return verdict
-}
-
-function isDocument(bundle: unknown): boolean {
-  return typeof bundle === 'object' && bundle !== null && 'document' in bundle
-}
-
-function readReceipt(bundle: unknown): Receipt | undefined {
-  try {
-    return parseReceipt(Reflect.get(Object(bundle), 'receipt'))
-  } catch {
-    return undefined
-  }
-}
-
-function readReceipts(bundles: readonly unknown[]): Receipt[] {
-  return bundles.flatMap((bundle) => readReceipt(bundle) ?? [])
-}
-
-function compare(
-  files: readonly BundleFile[],
-  receipts: readonly unknown[],
-  partial: boolean,
-  stated: StatementsVerification | undefined,
-): NonNullable<Report['set']> {
-  const open = (account: string) => stated?.accounts.find((known) => known.account === account)?.openNumbers ?? []
-  const { steps, accounts } = verifySet(receipts, open)
-  const kept = partial
-    ? steps.filter((step) => step.name !== 'no_gap')
-    : [...steps, ...files.flatMap((file) => missingPage(file, accounts) ?? [])]
-  return { ok: kept.every((step) => step.ok), steps: kept, accounts }
+  const report = await verifyAll(bundles, { ...inputs, together: !isOne, partial })
+  const { set } = report
+  if (set === undefined || partial) return report
+  const steps = [...set.steps, ...files.flatMap((file) => missingPage(file, set.accounts) ?? [])]
+  return { ...report, set: { ...set, ok: steps.every(({ ok }) => ok), steps } }
 }
 
 /** A page that says that there are more is complete only together with the next one, of the same account. */

@@ -1,22 +1,4 @@
-import type { StatementsVerification } from '#billing/verify-statements.ts'
-import type { VerifyStep } from '#billing/verify-steps.ts'
-
-interface Verdict {
-  ok: boolean
-  steps: readonly VerifyStep[]
-}
-
-/** Everything that `receipt verify` found. */
-export interface Report {
-  receipts: readonly (Verdict & { receipt_id?: string })[]
-  documents: readonly (Verdict & { document_id?: string })[]
-  set?: {
-    ok: boolean
-    steps: readonly { name: string; ok: boolean; detail: string }[]
-    accounts: readonly { account: string; receipts: number; last: number; missing: number }[]
-  }
-  statements?: StatementsVerification
-}
+import type { Report } from '#billing/verify-all.ts'
 
 /** Prints each step by itself. Returns the exit code. */
 export function printReport(

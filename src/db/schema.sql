@@ -86,6 +86,68 @@ create table certified_log (
   constraint certified_log_pos_check CHECK ((pos >= 0))
 );
 
+create table conversation (
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text not null,
+  key_id text not null,
+  title text,
+  system_prompt text,
+  alias_name text,
+  temperature double precision default 0.7 not null,
+  max_tokens bigint,
+  message_count bigint default 0 not null,
+  input_tokens bigint default 0 not null,
+  output_tokens bigint default 0 not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  last_message_at timestamp with time zone,
+  constraint conversation_pkey PRIMARY KEY (id),
+  constraint conversation_alias_name_check CHECK (((length(alias_name) >= 1) AND (length(alias_name) <= 255))),
+  constraint conversation_max_tokens_check CHECK ((max_tokens > 0)),
+  constraint conversation_system_prompt_check CHECK ((octet_length(system_prompt) <= 1048576)),
+  constraint conversation_temperature_check CHECK (((temperature >= (0)::double precision) AND (temperature <= (2)::double precision))),
+  constraint conversation_title_check CHECK (((length(title) >= 1) AND (length(title) <= 500)))
+);
+
+create table conversation_call (
+  conversation_id uuid not null,
+  call_id uuid not null,
+  project_id text not null,
+  key_id text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  claimed_by uuid,
+  claim_hash bytea,
+  constraint conversation_call_call_id_key UNIQUE (call_id),
+  constraint conversation_call_claimed_by_key UNIQUE (claimed_by),
+  constraint conversation_call_pkey PRIMARY KEY (conversation_id),
+  constraint conversation_call_check CHECK (((claimed_by IS NULL) = (claim_hash IS NULL)))
+);
+
+create table conversation_message (
+  conversation_id uuid not null,
+  "position" bigint not null,
+  id uuid not null,
+  wallet_id bigint not null,
+  project_id text not null,
+  role text not null,
+  content text,
+  tool_calls text,
+  tool_results text,
+  metadata text default '{}'::text not null,
+  content_hash bytea,
+  input_tokens bigint,
+  output_tokens bigint,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint conversation_message_id_key UNIQUE (id),
+  constraint conversation_message_pkey PRIMARY KEY (conversation_id, "position"),
+  constraint conversation_message_content_hash_check CHECK ((length(content_hash) = 32)),
+  constraint conversation_message_input_tokens_check CHECK ((input_tokens >= 0)),
+  constraint conversation_message_output_tokens_check CHECK ((output_tokens >= 0)),
+  constraint conversation_message_position_check CHECK (("position" >= 1)),
+  constraint conversation_message_role_check CHECK (((length(role) >= 1) AND (length(role) <= 32)))
+);
+
 create table gateway_slot (
   slot smallint not null,
   epoch bigint not null,
@@ -116,6 +178,111 @@ create table hold (
   constraint hold_amount_check CHECK (((amount >= 0) AND (amount <= '1000000000000'::bigint))),
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
 ) with (fillfactor=70);
+
+create table import_key (
+  import text not null,
+  hash bytea not null,
+  project_id text not null,
+  key_id text not null,
+  refused text,
+  constraint import_key_pkey PRIMARY KEY (import, hash),
+  constraint import_key_hash_check CHECK ((length(hash) = 32))
+);
+
+create table import_phase (
+  import text not null,
+  phase text not null,
+  ok boolean not null,
+  finished_at timestamp with time zone default clock_timestamp() not null,
+  report text not null,
+  constraint import_phase_pkey PRIMARY KEY (import, phase),
+  constraint import_phase_phase_check CHECK ((phase = ANY (ARRAY['plan'::text, 'expand'::text, 'backfill'::text, 'verify'::text, 'switch'::text, 'contract'::text])))
+);
+
+create table import_progress (
+  import text not null,
+  relation text not null,
+  pass integer default 0 not null,
+  last text,
+  copied bigint default 0 not null,
+  counts text default '{}'::text not null,
+  constraint import_progress_pkey PRIMARY KEY (import, relation)
+);
+
+create table import_quarantine (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  reason text not null,
+  project_id text,
+  input_tokens numeric,
+  output_tokens numeric,
+  cost numeric,
+  "row" text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint import_quarantine_pkey PRIMARY KEY (import, relation, source_id),
+  constraint import_quarantine_reason_check CHECK ((reason ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_repair (
+  import text not null,
+  relation text not null,
+  source_id text not null,
+  what text not null,
+  original text,
+  constraint import_repair_pkey PRIMARY KEY (import, relation, source_id, what),
+  constraint import_repair_what_check CHECK ((what ~ '^[a-z][a-z_]{1,63}$'::text))
+);
+
+create table import_run (
+  name text not null,
+  system text not null,
+  source text not null,
+  time_zone text not null,
+  started_at timestamp with time zone default clock_timestamp() not null,
+  serving_since timestamp with time zone,
+  contracted_at timestamp with time zone,
+  constraint import_run_pkey PRIMARY KEY (name),
+  constraint import_run_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,31}$'::text)),
+  constraint import_run_system_check CHECK ((system = ANY (ARRAY['llmring'::text, 'airi'::text])))
+);
+
+create table import_tenant (
+  import text not null,
+  kind text not null,
+  source_hash bytea not null,
+  project_id text not null,
+  constraint import_tenant_pkey PRIMARY KEY (import, kind, source_hash),
+  constraint import_tenant_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'project'::text, 'none'::text]))),
+  constraint import_tenant_source_hash_check CHECK ((length(source_hash) = 32))
+);
+
+create table imported_airi_balance (
+  import text not null,
+  user_id text not null,
+  project_id text not null,
+  flux bigint not null,
+  ledger_flux numeric not null,
+  deleted_at timestamp with time zone,
+  updated_at timestamp with time zone,
+  ref uuid,
+  constraint imported_airi_balance_pkey PRIMARY KEY (import, user_id)
+);
+
+create table imported_airi_flux_transaction (
+  import text not null,
+  id text not null,
+  user_id text not null,
+  type text not null,
+  amount bigint not null,
+  balance_before bigint not null,
+  balance_after bigint not null,
+  request_id text,
+  description text,
+  metadata text,
+  created_at timestamp with time zone,
+  constraint imported_airi_flux_transaction_pkey PRIMARY KEY (import, id)
+);
 
 create table key_change (
   revision bigint generated always as identity not null,
@@ -215,9 +382,15 @@ create table project (
   name text not null,
   wallet_id bigint not null,
   created_at timestamp with time zone default now() not null,
+  description text,
+  content_logging text default 'none'::text not null,
+  content_retention_days integer default 30 not null,
   constraint project_name_key UNIQUE (name),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_content_logging_check CHECK ((content_logging = ANY (ARRAY['none'::text, 'metadata'::text, 'full'::text]))),
+  constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
+  constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
@@ -246,6 +419,35 @@ create table receipt_key (
   constraint receipt_key_key_id_check CHECK ((key_id ~ '^rk_[0-9a-f]{16}$'::text)),
   constraint receipt_key_public_key_check CHECK ((length(public_key) = 32)),
   constraint receipt_key_revoked_reason_check CHECK (((length(revoked_reason) >= 1) AND (length(revoked_reason) <= 500)))
+);
+
+create table registry_published (
+  source text not null,
+  provider text not null,
+  asked_at timestamp with time zone not null,
+  answered_at timestamp with time zone,
+  etag text,
+  content text,
+  constraint registry_published_pkey PRIMARY KEY (source, provider),
+  constraint registry_published_content_check CHECK ((octet_length(content) <= 4194304)),
+  constraint registry_published_etag_check CHECK ((length(etag) <= 200)),
+  constraint registry_published_provider_check CHECK ((provider ~ '^[a-z0-9][a-z0-9-]{0,99}$'::text)),
+  constraint registry_published_source_check CHECK (((length(source) >= 1) AND (length(source) <= 2000)))
+);
+
+create table registry_version (
+  name text not null,
+  version integer not null,
+  digest bytea not null,
+  content text not null,
+  updated_at timestamp with time zone not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint registry_version_name_digest_key UNIQUE (name, digest),
+  constraint registry_version_pkey PRIMARY KEY (name, version),
+  constraint registry_version_content_check CHECK ((octet_length(content) <= 16777216)),
+  constraint registry_version_digest_check CHECK ((length(digest) = 32)),
+  constraint registry_version_name_check CHECK (((name = '*'::text) OR (name ~ '^[a-z0-9][a-z0-9-]{0,99}$'::text))),
+  constraint registry_version_version_check CHECK ((version > 0))
 );
 
 create table reported_log (
@@ -493,7 +695,17 @@ CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, create
 
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
+CREATE INDEX conversation_call_open ON fluxgate.conversation_call USING btree (key_id, created_at) WHERE (claimed_by IS NULL);
+
+CREATE INDEX conversation_content ON fluxgate.conversation USING btree (project_id, updated_at) WHERE ((title IS NOT NULL) OR (system_prompt IS NOT NULL));
+
+CREATE INDEX conversation_message_age ON fluxgate.conversation_message USING btree (project_id, at);
+
+CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_id, updated_at DESC, id DESC);
+
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
+
+CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_transaction USING btree (import, user_id, created_at);
 
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
 
@@ -549,7 +761,47 @@ alter table certified_log add constraint certified_log_document_id_fkey FOREIGN 
 
 alter table certified_log add constraint certified_log_log_id_fkey FOREIGN KEY (log_id) REFERENCES reported_log(id);
 
+alter table conversation add constraint conversation_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation add constraint conversation_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table conversation_call add constraint conversation_call_call_id_fkey FOREIGN KEY (call_id) REFERENCES reported_log(id);
+
+alter table conversation_call add constraint conversation_call_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversation(id);
+
+alter table conversation_call add constraint conversation_call_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation_message add constraint conversation_message_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversation(id);
+
+alter table conversation_message add constraint conversation_message_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table conversation_message add constraint conversation_message_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table import_key add constraint import_key_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_key add constraint import_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_phase add constraint import_phase_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_progress add constraint import_progress_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_quarantine add constraint import_quarantine_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table import_repair add constraint import_repair_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table import_tenant add constraint import_tenant_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_balance add constraint imported_airi_balance_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
+
+alter table imported_airi_balance add constraint imported_airi_balance_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table imported_airi_flux_transaction add constraint imported_airi_flux_transaction_import_fkey FOREIGN KEY (import) REFERENCES import_run(name);
 
 alter table legacy_receipt add constraint legacy_receipt_key_id_fkey FOREIGN KEY (key_id) REFERENCES legacy_receipt_key(key_id);
 
@@ -1192,6 +1444,12 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certified_log FOR EACH ROW
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certified_log FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_quarantine FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON import_repair FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON imported_airi_flux_transaction FOR EACH ROW EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON legacy_receipt FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON legacy_receipt FOR EACH STATEMENT EXECUTE FUNCTION no_change();
@@ -1219,6 +1477,10 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW
 CREATE TRIGGER enqueue AFTER INSERT ON receipt_batch FOR EACH ROW EXECUTE FUNCTION enqueue_batch();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON receipt_batch FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON registry_version FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON registry_version FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON reported_log FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -165,6 +165,23 @@ const invariants = {
     left join (select wallet_id, to_char(settled_at, 'YYYY-MM-DD') as period, count(*) as n from request_log group by 1, 2) l
       on l.wallet_id = d.wallet_id and l.period = d.period`,
 
+  'a certificate says what the logs on it say, and each of them once': `
+    select count(*) as checked, count(*) filter (where
+      (d.document::jsonb->'entries'->>'n')::bigint is distinct from x.n or c.entries is distinct from x.n
+      or x.last is distinct from x.n - 1 or x.strangers > 0
+      or (t->>'calls')::bigint is distinct from x.n
+      or (t->>'input_tokens')::numeric is distinct from x.i or (t->>'output_tokens')::numeric is distinct from x.o
+      or (t->>'cost_nanousd')::numeric is distinct from x.k or (t->>'unpriced')::bigint is distinct from x.u) as bad
+    from signed_document d cross join lateral (select d.document::jsonb->'totals' as t) y
+    left join certificate c on c.document_id = d.id and c.project_id = d.project_id
+    left join (
+      select l.document_id, count(*) as n, max(l.pos) as last, sum(r.input_tokens) as i, sum(r.output_tokens) as o,
+             coalesce(sum(r.cost), 0) as k, count(*) filter (where r.cost is null) as u,
+             count(*) filter (where r.project_id is distinct from s.project_id) as strangers
+      from certified_log l join reported_log r on r.id = l.log_id join signed_document s on s.id = l.document_id
+      group by 1) x on x.document_id = d.id
+    where d.kind = 'certificate'`,
+
   'usage that was reported is never charged': `
     select count(*) as checked, count(*) filter (where t.ref is not null) as bad
     from reported_log l left join transfer t on t.ref = l.id`,

@@ -20,6 +20,12 @@ import { type DocumentSigner, documentBundles, documentPrefixes, signDocuments }
 
 export type ManifestDraft = Omit<KeyManifest, 'root_sig'>
 
+interface PublishOptions {
+  logVkey?: string | undefined
+  /** The list may be of another root key than the one before: verifiers have been told. */
+  newRoot?: boolean | undefined
+}
+
 /** What a list is about besides the receipt keys of the database. */
 interface ManifestSubject {
   /** Origin of the log. */
@@ -80,11 +86,11 @@ export async function publishManifest(
   db: Db,
   signer: DocumentSigner,
   manifest: KeyManifest,
-  { logVkey }: { logVkey?: string | undefined } = {},
+  options: PublishOptions = {},
 ): Promise<void> {
   await transaction(db, async (tx) => {
     await lockKeys(tx)
-    await store(tx, signer, manifest, logVkey)
+    await store(tx, signer, manifest, options)
   })
 }
 
@@ -92,14 +98,14 @@ export async function publishManifest(
 export async function refreshManifest(
   db: Db,
   signer: DocumentSigner,
-  { root, log, logVkey }: { root: DocumentSigner & { publicKey: Buffer }; log: string; logVkey?: string | undefined },
+  { root, log, ...options }: PublishOptions & { root: DocumentSigner & { publicKey: Buffer }; log: string },
 ): Promise<KeyManifest | undefined> {
   return transaction(db, async (tx) => {
     await lockKeys(tx)
-    const draft = await draftManifest(tx, { log, rootPublicKey: root.publicKey, logVkey })
+    const draft = await draftManifest(tx, { log, rootPublicKey: root.publicKey, logVkey: options.logVkey })
     if (draft === undefined) return undefined
     const manifest = { ...draft, root_sig: root.sign(Buffer.from(manifestText(draft))).toString('base64') }
-    await store(tx, signer, manifest, logVkey)
+    await store(tx, signer, manifest, options)
     return manifest
   })
 }
@@ -120,15 +126,15 @@ async function store(
   tx: Tx,
   signer: DocumentSigner,
   manifest: KeyManifest,
-  logVkey: string | undefined,
+  { logVkey, newRoot = false }: PublishOptions,
 ): Promise<void> {
   for (const { ok, detail } of [await checkManifest(manifest), await checkRootSignature(manifest)]) {
     if (!ok) throw new AppError('body_invalid', { message: `This list of keys cannot be published: ${detail}.` })
   }
   const before = await readLast(tx)
-  if (before !== undefined && before.root_key_id !== manifest.root_key_id)
+  if (before !== undefined && before.root_key_id !== manifest.root_key_id && !newRoot)
     throw new AppError('key_manifest_stale', {
-      message: `The list before was signed by ${before.root_key_id}. Verifiers trust that key: another one has to be told to them first.`,
+      message: `The list before was signed by ${before.root_key_id}. Verifiers trust that key: tell them the other one first, then use --new-root.`,
     })
   const now = await draftManifest(tx, {
     log: manifest.log,

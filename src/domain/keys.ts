@@ -174,7 +174,7 @@ export type Keys = ReturnType<typeof createKeys>
  */
 export async function importLegacyKey(
   tx: Tx,
-  input: { projectId: string; name: string } & ({ secret: string } | { sha256: Buffer }),
+  input: { projectId: string; name: string; id?: string } & ({ secret: string } | { sha256: Buffer }),
 ): Promise<ApiKey> {
   requirePlainText(input.name, 'name', NAME_CHARS_MAX)
   if ('sha256' in input) {
@@ -242,6 +242,8 @@ async function requireRotatable(tx: Tx, key: ApiKey): Promise<void> {
 }
 
 interface NewKey {
+  /** Chosen before, because records name it already. */
+  id?: string
   projectId: string
   name: string
   scopes?: readonly Scope[]
@@ -269,7 +271,7 @@ async function insertKey(
     `insert into api_key (id, project_id, name, hash, hint, scopes, expires_at, legacy)
      values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (hash) do nothing returning ${columns}`,
     [
-      ...[`key_${randomText(20)}`, input.projectId, input.name, digest, hint],
+      ...[input.id ?? `key_${randomText(20)}`, input.projectId, input.name, digest, hint],
       ...[input.scopes ?? defaultScopes, input.expiresAt ?? null, input.legacy ?? false],
     ],
   )

@@ -4,26 +4,42 @@ import type { Db, Tx } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
 import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import type { ContentLevel } from './conversations/content-level.ts'
 import { NAME_CHARS_MAX, requirePlainText } from './plain-text.ts'
 
-/** A usage context: it owns keys and charges one wallet. */
+/** A usage context (production, a client, a team, an application): it owns keys and charges one wallet. It holds no aliases. */
 export interface Project {
   id: string
   name: string
+  /** For people. */
+  description: string | null
   /** What receipts call its wallet. */
   account: string
   walletId: bigint
+  /** What is kept of conversations that its clients report. */
+  contentLogging: ContentLevel
+  contentRetentionDays: number
   createdAt: Date
 }
 
+export interface ProjectChanges {
+  name?: string | undefined
+  description?: string | null | undefined
+  contentLogging?: ContentLevel | undefined
+  contentRetentionDays?: number | undefined
+}
+
 export const PROJECTS_PAGE_MAX = 100
+export const RETENTION_DAYS_MAX = 3_650
+const DESCRIPTION_CHARS_MAX = 500
 
 const UNIQUE_VIOLATION = '23505'
 
-const columns = `p.id, p.name, w.account, p.wallet_id as "walletId", p.created_at as "createdAt"`
+const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.content_logging as "contentLogging",
+  p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
-export function createProjects(deps: { db: Db }) {
+export function createProjects(deps: { db: Db | Tx }) {
   const { db } = deps
 
   async function find(idOrName: string): Promise<Project | undefined> {
@@ -36,7 +52,8 @@ export function createProjects(deps: { db: Db }) {
 
   return {
     /** Opens a project with an empty wallet of its own. Throws AppError: name_taken, body_invalid. */
-    create: (input: { name: string }): Promise<Project> => insertProject(db, input.name),
+    create: (input: { name: string; description?: string }): Promise<Project> =>
+      insertProject(db, input.name, input.description),
 
     /** The project of this name, opened at the first call; safe when many processes start at once. */
     async ensure(name: string): Promise<Project> {
@@ -69,6 +86,36 @@ export function createProjects(deps: { db: Db }) {
       return project
     },
 
+    /**
+     * Changes what is given. Null takes the description away. The id, which receipts name, and the history stay; what is kept of
+     * conversations changes for what comes. Throws AppError: not_found, name_taken, body_invalid.
+     */
+    async update(id: string, changes: ProjectChanges): Promise<Project> {
+      const { name, description, contentLogging, contentRetentionDays } = changes
+      if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
+      if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
+      const { rows } = await orNameTaken(
+        db.query<Project>(
+          `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
+                        content_logging = coalesce($5, content_logging),
+                        content_retention_days = coalesce($6, content_retention_days)
+                      where id = $1 returning *)
+           select ${columns} from p join wallet w on w.id = p.wallet_id`,
+          [
+            id,
+            name ?? null,
+            description !== undefined,
+            description ?? null,
+            contentLogging ?? null,
+            contentRetentionDays ?? null,
+          ],
+        ),
+      )
+      const [project] = rows
+      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
+      return project
+    },
+
     /** By id or, failing that, by name, as people type it. Throws AppError not_found. */
     async resolve(idOrName: string): Promise<Project> {
       const project = await find(idOrName)
@@ -80,18 +127,25 @@ export function createProjects(deps: { db: Db }) {
 
 export type Projects = ReturnType<typeof createProjects>
 
-async function insertProject(db: Db | Tx, name: string): Promise<Project> {
+async function insertProject(db: Db | Tx, name: string, description?: string): Promise<Project> {
   requirePlainText(name, 'name', NAME_CHARS_MAX)
-  try {
-    const { rows } = await db.query<Project>(
+  if (description !== undefined) requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
+  const { rows } = await orNameTaken(
+    db.query<Project>(
       `with w as (insert into wallet (account) values ($1) returning id, account),
-            p as (insert into project (id, name, wallet_id) select $2, $3, w.id from w returning *)
+            p as (insert into project (id, name, description, wallet_id) select $2, $3, $4, w.id from w returning *)
        select ${columns} from p join w on w.id = p.wallet_id`,
-      [`acc_${randomBytes(16).toString('hex')}`, `prj_${randomText(20)}`, name],
-    )
-    const [project] = rows
-    assert(project !== undefined, 'an insert returns its row')
-    return project
+      [`acc_${randomBytes(16).toString('hex')}`, `prj_${randomText(20)}`, name, description ?? null],
+    ),
+  )
+  const [project] = rows
+  assert(project !== undefined, 'an insert returns its row')
+  return project
+}
+
+async function orNameTaken<T>(writing: Promise<T>): Promise<T> {
+  try {
+    return await writing
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
     throw new AppError('name_taken', { message: 'A project of this name exists already.', param: 'name', cause: error })

@@ -17,7 +17,7 @@ export const documentPrefixes: Readonly<Record<DocumentKind, string>> = {
   keys: 'kms_',
 }
 
-export const DOCUMENTS_PER_BATCH_MAX = 1_024
+const DOCUMENTS_PER_BATCH_MAX = 1_024
 
 export interface DocumentDraft {
   /** The prefix of its kind and 32 hex digits. */

@@ -12,7 +12,10 @@ export function projectView(project: Project) {
     object: 'project' as const,
     id: project.id,
     name: project.name,
+    description: project.description,
     account: project.account,
+    content_logging: project.contentLogging,
+    content_retention_days: project.contentRetentionDays,
     created_at: project.createdAt.toISOString(),
   }
 }

@@ -22,6 +22,11 @@ export function uuidFromName(...parts: string[]): string {
   return `${digest.slice(0, 12)}8${digest.slice(13, 16)}8${digest.slice(17, 32)}`
 }
 
+/** 32 hex digits in the usual groups. */
+export function dashedUuid(hex: string): string {
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
 /** Random lower-case base32, five bits a character: for keys and public ids. */
 export function randomText(length: number): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'

@@ -33,6 +33,7 @@ import { requestRoutes } from '#routes/client/requests.ts'
 import { statementRoutes } from '#routes/client/statements.ts'
 import { walletRoutes } from '#routes/client/wallet.ts'
 import { allowOrigins } from '#routes/llmring/cors.ts'
+import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
@@ -40,6 +41,7 @@ import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
 import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/receipt-key-forms.ts'
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
+import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
 import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
@@ -129,6 +131,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     })
   })
   app.addHook('onRequest', allowOrigins(deps.corsOrigins, isLlmringPath))
+  app.addHook('onRequest', allowOrigins(['*'], isRegistryPath))
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {
@@ -155,6 +158,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     receiptKeyFormRoutes(scope, deps)
     logRoutes(scope, deps)
     documentProofRoutes(scope, deps)
+    verifyPageRoutes(scope)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)

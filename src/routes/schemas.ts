@@ -2,6 +2,7 @@ import { type TSchema, Type } from 'typebox'
 import { outcomeNumbers } from '#billing/outcome.ts'
 import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION } from '#billing/receipt.ts'
 import { usageKinds, usageSources } from '#billing/usage.ts'
+import { contentLevels } from '#domain/conversations/content-level.ts'
 import { OVERLAP_SECONDS } from '#domain/keys.ts'
 import { scopes } from '#domain/scopes.ts'
 
@@ -20,6 +21,7 @@ const Flux = Type.String({ pattern: '^(0|[1-9][0-9]*)(\\.[0-9]+)?$', description
 export const Time = Type.String({ format: 'date-time' })
 const TimeOrNull = Type.Union([Time, Type.Null()])
 
+export const Description = Type.String({ minLength: 1, maxLength: 500, description: 'For people.' })
 export const Name = Type.String({ minLength: 1, maxLength: 100 })
 export const Reason = Type.String({ minLength: 1, maxLength: 500, description: 'Why: kept in the books.' })
 
@@ -60,7 +62,10 @@ const projectMembers = {
   object: Type.Literal('project'),
   id: Type.String(),
   name: Type.String(),
+  description: Type.Union([Type.String(), Type.Null()]),
   account: Type.String({ description: 'What receipts call its wallet.' }),
+  content_logging: Type.Enum(contentLevels, { description: 'What is kept of conversations that clients report.' }),
+  content_retention_days: Type.Integer({ description: 'How long.' }),
   created_at: Time,
 }
 

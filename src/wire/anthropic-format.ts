@@ -1,16 +1,9 @@
 import { cutFrames, messageStartFrame, messagesErrorFrame, messagesFrame } from './anthropic-frames.ts'
 import { mergeMessagesUsage } from './anthropic-usage.ts'
-import {
-  isAbsent,
-  isObject,
-  type JsonObject,
-  objectsOf,
-  parseAnswerObject,
-  rawJsonText,
-  textAt,
-} from './json-values.ts'
+import { isAbsent, isObject, type JsonObject, objectsOf, parseAnswerObject, textAt } from './json-values.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import type { AnswerIdentity, FrameFacts, StreamFormat, WholeFacts } from './protocol.ts'
+import { rawJsonText } from './raw-json-text.ts'
 import { frameData } from './sse-frames.ts'
 
 type ChunkFacts = Extract<FrameFacts, { kind: 'chunk' }>

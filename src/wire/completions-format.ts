@@ -1,17 +1,10 @@
 import { createDeltaShape } from './delta-shape.ts'
-import {
-  isAbsent,
-  isObject,
-  type JsonObject,
-  objectsOf,
-  parseAnswerObject,
-  rawJsonText,
-  textAt,
-} from './json-values.ts'
+import { isAbsent, isObject, type JsonObject, objectsOf, parseAnswerObject, textAt } from './json-values.ts'
 import { encodeUsage } from './openai-answer.ts'
 import { answerIdentity } from './openai-chunk.ts'
 import { DONE_FRAME } from './openai-format.ts'
 import type { AnswerIdentity, FrameFacts, StreamFormat, WholeFacts } from './protocol.ts'
+import { rawJsonText } from './raw-json-text.ts'
 import { frameData } from './sse-frames.ts'
 
 const NONE: readonly number[] = []

@@ -20,11 +20,6 @@ export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null
 }
 
-/** Text as it stands in JSON, bytes as Latin-1: what `text` of FrameFacts is made of. */
-export function rawJsonText(text: string): string {
-  return text === '' ? '' : Buffer.from(JSON.stringify(text).slice(1, -1)).toString('latin1')
-}
-
 /** Text, or undefined for anything else. */
 export function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined

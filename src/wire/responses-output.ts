@@ -1,5 +1,6 @@
-import { isObject, type JsonObject, nameOf, rawJsonText, textAt } from './json-values.ts'
+import { isObject, type JsonObject, nameOf, textAt } from './json-values.ts'
 import { decodeRawText } from './openai-chunk.ts'
+import { rawJsonText } from './raw-json-text.ts'
 
 /** What ends a response before its time: events that close its open items, and its items as far as they have come. */
 export interface ClosedOutput {

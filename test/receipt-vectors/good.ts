@@ -16,7 +16,7 @@ const limited: ReceiptAttempt = {
 const served: ReceiptAttempt = { model: 'gpt-x-2026-10-01', ms: 2_310, provider: 'openai', result: 'ok' }
 
 /** 300 × 3 + 512 × 0.3 + 304 × 15 + 40 × 15 dollars per million: 6,213,600 nano-dollars. */
-const complete: Receipt = {
+export const complete: Receipt = {
   v: RECEIPT_VERSION,
   log: 'receipts.example.com/1',
   receipt_id: 'rcp_0193a5f0c1d27e4f8a6b0c9d8e7f6a01',

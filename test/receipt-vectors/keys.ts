@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { createReceiptSigner, type ReceiptSigner } from '#adapters/receipt-signer.ts'
+import { createReceiptSigner, createRootSigner, type ReceiptSigner } from '#adapters/receipt-signer.ts'
 import type { ReceiptKey, ReceiptKeys } from '#billing/receipt-keys.ts'
 
 // TEST KEYS. Their seeds are published on purpose, so that anybody can make more vectors. They must never sign a real receipt.
@@ -7,6 +7,11 @@ export const currentSigner = testSigner('current')
 export const retiredSigner = testSigner('retired')
 export const revokedSigner = testSigner('revoked')
 export const unknownSigner = testSigner('unknown')
+export const rootSigner = createRootSigner(testSeed('root'))
+export const strangerRootSigner = createRootSigner(testSeed('stranger-root'))
+/** Keys of the log and of its witnesses. */
+export const logSigner = testSigner('log')
+export const witnessSigners = ['witness-1', 'witness-2', 'witness-3'].map(testSigner)
 
 export const vectorKeys: ReceiptKeys = {
   current_key_id: currentSigner.keyId,
@@ -27,7 +32,11 @@ export const vectorKeys: ReceiptKeys = {
 }
 
 function testSigner(name: string): ReceiptSigner {
-  return createReceiptSigner(hash('sha256', `fluxgate test key, never sign a real receipt with it: ${name}`, 'buffer'))
+  return createReceiptSigner(testSeed(name))
+}
+
+function testSeed(name: string): Buffer {
+  return hash('sha256', `fluxgate test key, never sign a real receipt with it: ${name}`, 'buffer')
 }
 
 function publicKey(

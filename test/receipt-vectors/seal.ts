@@ -9,14 +9,28 @@ export interface LooseBundle {
   batch: { id: string; key_id: string; n: number; path: string[]; pos: number; root: string; sig: string }
 }
 
+/** The same of another document. */
+export interface LooseDocumentBundle {
+  document: Record<string, unknown>
+  batch: LooseBundle['batch']
+}
+
 /** Signs receipts as one batch, in their order, whatever they say. */
 export function sealBatch(id: string, receipts: readonly object[], signer: ReceiptSigner): LooseBundle[] {
-  const leaves = receipts.map((receipt) => leafHash(canonicalJson(receipt)))
+  return seal(id, receipts, signer).map(({ signed, batch }) => ({ receipt: signed, batch }))
+}
+
+export function sealDocuments(id: string, documents: readonly object[], signer: ReceiptSigner): LooseDocumentBundle[] {
+  return seal(id, documents, signer).map(({ signed, batch }) => ({ document: signed, batch }))
+}
+
+function seal(id: string, values: readonly object[], signer: ReceiptSigner) {
+  const leaves = values.map((value) => leafHash(canonicalJson(value)))
   const root = merkleRoot(leaves).toString('base64')
   const sig = signer.sign(batchStatement({ id, n: leaves.length, root })).toString('base64')
-  return receipts.map((receipt, pos) => {
+  return values.map((value, pos) => {
     const path = inclusionPath(leaves, pos).map((node) => node.toString('base64'))
-    return { receipt: { ...receipt }, batch: { id, key_id: signer.keyId, n: leaves.length, path, pos, root, sig } }
+    return { signed: { ...value }, batch: { id, key_id: signer.keyId, n: leaves.length, path, pos, root, sig } }
   })
 }
 

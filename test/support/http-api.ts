@@ -4,8 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
+import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
+import { splitReported } from '#domain/certificates/split-reported.ts'
+import { createConversations } from '#domain/conversations/conversations.ts'
+import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
@@ -17,6 +22,8 @@ import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
 import { createRefunds } from '#domain/refunds.ts'
+import { createRegistry, type ModelRegistry } from '#domain/registry/registry.ts'
+import { createRegistryVersions } from '#domain/registry/registry-versions.ts'
 import { createRouterStore } from '#domain/router/router-store.ts'
 import { createRouterEditor } from '#domain/router-editor.ts'
 import { scopeSet } from '#domain/scopes.ts'
@@ -25,17 +32,19 @@ import { createSettingsStore } from '#domain/settings-store.ts'
 import { createSliceEditor } from '#domain/slice-editor.ts'
 import { createStatementLog } from '#domain/statement-log.ts'
 import { createLogExports } from '#domain/usage/log-export.ts'
+import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
+import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
-import { createTestTill } from '#test/support/till.ts'
+import { createTestTill, TILL_SEED } from '#test/support/till.ts'
 
 const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
 
@@ -71,14 +80,24 @@ export async function createTestApi() {
   const logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
   const log = await openTestLog(database, logDir)
   const proofsOn = (db: Db) => createLogProofs({ db, ...log, vkey: logSigner.vkey })
-  const { app, keyring, deps } = buildApp(database.db, { slot, log: sink.log, logProofs: proofsOn(database.db) })
+  const { app, keyring, deps } = buildApp(database.db, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(database.db),
+    registry: await openTestRegistry(database.db),
+  })
 
   // The same application in front of a database that is not there.
   const nowhere = createPool(
     { connection: { host: '127.0.0.1', port: 1, user: 'nobody' }, poolMax: 2 },
     () => undefined,
   )
-  const away = buildApp(nowhere, { slot, log: sink.log, logProofs: proofsOn(nowhere) })
+  const away = buildApp(nowhere, {
+    slot,
+    log: sink.log,
+    logProofs: proofsOn(nowhere),
+    registry: await openTestRegistry(database.db, nowhere),
+  })
 
   await Promise.all([app.ready(), away.app.ready(), keyring.listening()])
   const documented = describeAnswers(app.swagger())
@@ -159,14 +178,19 @@ export async function createTestApi() {
 
 export type TestApi = Awaited<ReturnType<typeof createTestApi>>
 
+/** The registry of the bundled files; what it was is looked up in `archive`. */
+async function openTestRegistry(db: Db, archive = db): Promise<ModelRegistry> {
+  const versions = { ...createRegistryVersions({ db }), find: createRegistryVersions({ db: archive }).find }
+  const registry = createRegistry({ versions, book: priceBook, traits: await readModelTraits() })
+  await registry.publish(new Map())
+  return registry
+}
+
 function buildApp(
   db: Db,
-  {
-    slot,
-    log,
-    logProofs,
-  }: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs'>,
+  parts: { slot: { current(): { slot: number; epoch: bigint } } } & Pick<HttpAppDeps, 'log' | 'logProofs' | 'registry'>,
 ) {
+  const { slot, ...given } = parts
   const keyring = createKeyring({ db })
   const editing = {
     store: createRouterStore({ db, priceBook, fluxNanousd: 1_000_000n }),
@@ -178,21 +202,31 @@ function buildApp(
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    ...given,
     grants: createGrants({ db, slot }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
     router: createRouterEditor(editing),
     routerSlices: createSliceEditor(editing),
     settings: createSettingsEditor(editing),
+    usage: createUsageRecorder({ db, priceBook: () => priceBook }),
+    conversations: createConversations({ db }),
+    logConversation: createConversationLog({ db, priceBook: () => priceBook }),
     receiptLog: createReceiptLog({ db }),
     usageStats: createUsageStats({ db }),
     usageLog,
     logExports: createLogExports({ usageLog }),
-    logProofs,
     receiptKeys: () => publicReceiptKeys(db),
     legacyReceiptKeys: () => legacyReceiptKeys(db),
     keyManifest: () => currentManifest(db),
     statementLog: createStatementLog({ db }),
+    receiptDesk: createReceiptDesk({
+      db,
+      signer: createReceiptSigner(TILL_SEED),
+      logOrigin: 'fluxgate.test/1',
+      splitCost: splitReported(() => priceBook),
+      receiptKeys: () => publicReceiptKeys(db),
+    }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(
@@ -204,7 +238,6 @@ function buildApp(
     fluxNanousd: 1_000_000n,
     version: '0.0.0-test',
     corsOrigins: ['https://app.example'],
-    log,
   }
   return { app: createHttpApp(deps), keyring, deps }
 }
@@ -227,7 +260,8 @@ function describeAnswers(document: object) {
     paths,
     find(url: string): string | undefined {
       const [path = ''] = url.split('?')
-      return patterns.find(([, pattern]) => pattern.test(path))?.[0]
+      // As a router does: an address as it is written comes before one with parameters.
+      return Object.hasOwn(paths, path) ? path : patterns.find(([, pattern]) => pattern.test(path))?.[0]
     },
     statuses: (route: string): string[] => Object.keys(operationOf(route)?.responses ?? { undocumented: {} }),
     check(route: string, answer: Answer): void {

@@ -10,6 +10,9 @@ import { assert } from '#lib/assert.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { TestDatabase } from '#test/support/database.ts'
 
+/** What signs in tests that have no installation. */
+export const TILL_SEED = Buffer.alloc(32, 7)
+
 const NANOS_PER_CALL = 1_000n
 
 /** Makes settled calls without any HTTP: a hold and its settlement, with real receipts, as the gateway makes them. */
@@ -17,7 +20,7 @@ export async function createTestTill(deps: {
   database: TestDatabase & { db: Db }
   slot: { current(): { slot: number; epoch: bigint } }
 }) {
-  const signer = createReceiptSigner(Buffer.alloc(32, 7))
+  const signer = createReceiptSigner(TILL_SEED)
   await registerReceiptKey(deps.database.db, signer)
   const target = pricedTarget({
     provider: 'sim',

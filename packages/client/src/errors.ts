@@ -58,3 +58,47 @@ export class ResolutionError extends Error {
     this.profile = profile
   }
 }
+
+/** What went wrong on the way, where the server did not say it with a code of its own. */
+export type HttpFaultCode =
+  | 'network_failed'
+  | 'request_timeout'
+  | 'request_aborted'
+  | 'answer_invalid'
+  | 'answer_too_large'
+  | 'http_error'
+  | 'entry_invalid'
+
+export interface FluxgateErrorOptions {
+  /** HTTP status of the answer, where there was one. */
+  status?: number | undefined
+  /** The server's `x-request-id`: what to name when asking the operator. */
+  requestId?: string | undefined
+  /** Whether the same request may succeed later. */
+  retry?: boolean | undefined
+  /** How long the server asks to wait, in milliseconds. */
+  retryAfterMs?: number | undefined
+  cause?: unknown
+}
+
+/**
+ * A call to the gateway that failed. `code` is the server's own (`invalid_api_key`, `body_invalid`, …: docs/errors.md of the gateway), or
+ * a HttpFaultCode where no answer of a gateway came.
+ */
+export class FluxgateError extends Error {
+  override readonly name = 'FluxgateError'
+  readonly code: HttpFaultCode | (string & {})
+  readonly status: number | undefined
+  readonly requestId: string | undefined
+  readonly retry: boolean
+  readonly retryAfterMs: number | undefined
+
+  constructor(code: string, message: string, options: FluxgateErrorOptions = {}) {
+    super(message, { cause: options.cause })
+    this.code = code
+    this.status = options.status
+    this.requestId = options.requestId
+    this.retry = options.retry ?? false
+    this.retryAfterMs = options.retryAfterMs
+  }
+}

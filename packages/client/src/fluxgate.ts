@@ -1,3 +1,4 @@
+import { parseBaseUrl } from './http/connection.ts'
 import { type Labels, labelHeaders } from './labels.ts'
 import { lockDigest } from './lock-digest.ts'
 import { createLockfile } from './lockfile.ts'
@@ -100,11 +101,4 @@ export async function createFluxgate(options: FluxgateOptions): Promise<Fluxgate
       return { model, models: [model, ...others.map((other) => provider(other))] }
     },
   }
-}
-
-function parseBaseUrl(text: string): string {
-  const url = new URL(text)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:')
-    throw new TypeError(`the base URL must be http or https: ${text}`)
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/v1$/, '')
 }

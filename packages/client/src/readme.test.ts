@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -22,12 +23,34 @@ let cwd = ''
 let server: Server
 let url = ''
 
+const vector = (file: string) => readFileSync(new URL(`../../../src/billing/vectors/${file}`, import.meta.url), 'utf8')
+
+/** What the gateway answers at some addresses. */
+const addresses: Readonly<Record<string, (body: string) => string>> = {
+  '/receipts/public-keys.json': () => vector('keys.json'),
+  '/api/v1/logs:batch': (body) => {
+    const { logs }: { logs: unknown[] } = JSON.parse(body)
+    reported.push(...logs)
+    return JSON.stringify({ results: logs.map(() => ({ status: 'created' })) })
+  },
+  '/api/v1/logs': () => JSON.stringify([{ id: 'one', logged_at: '2026-11-22T00:00:00Z', cost_nanousd: '270000' }]),
+  '/api/v1/stats': () => JSON.stringify({ summary: { total_cost: '0.000270000' }, by_alias: { summarizer: {} } }),
+}
+const reported: unknown[] = []
+
 before(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'fluxgate-client-readme-'))
   await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'))
+  await writeFile(join(cwd, 'receipt.json'), vector('good-single.json'))
   server = createServer(async (req, res) => {
     let text = ''
     for await (const chunk of req) text += chunk
+    const known = addresses[new URL(req.url ?? '', 'http://any').pathname]
+    if (known !== undefined) {
+      res.writeHead(200, { 'content-type': 'application/json' })
+      res.end(known(text))
+      return
+    }
     const { model, stream } = JSON.parse(text)
     const message = { role: 'assistant', content: 'Hello from the model' }
     const usage = { input_tokens: 1, output_tokens: 1, prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
@@ -90,9 +113,16 @@ for (const [index, code] of blocks('ts').entries()) {
       file,
       code
         .replaceAll("'@fluxgate/client/node'", `'${source('./node/index.ts')}'`)
+        .replaceAll('https://gateway.example', url)
         .replaceAll("'@fluxgate/client'", `'${source('./index.ts')}'`),
     )
-    const env = { PATH: process.env.PATH, FLUXGATE_URL: url, FLUXGATE_API_KEY: 'fg_key_test' }
+    const env = {
+      PATH: process.env.PATH,
+      FLUXGATE_URL: url,
+      FLUXGATE_API_KEY: 'fg_key_test',
+      OPENAI_BASE_URL: `${url}/v1`,
+      OPENAI_API_KEY: 'sk-test',
+    }
     const child = spawn(process.execPath, [file], { cwd, env })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -102,9 +132,23 @@ for (const [index, code] of blocks('ts').entries()) {
     }
     const [status] = await once(child, 'close')
     assert.equal(status, 0, output)
-    assert.match(output, /Hello from the model|version = "1\.0"|versionsBehind: 1/)
+    assert.match(output, /Hello from the model|version = "1\.0"|versionsBehind: 1|true \[\]|\$0\.00024|270000/)
   })
 }
+
+test('the example that reports usage reported all of it', () => {
+  assert.deepEqual(
+    reported.map((entry) => [
+      (entry as { provider: string }).provider,
+      (entry as { input_tokens: number }).input_tokens,
+    ]),
+    [
+      ['openai', 1],
+      ['openai', 0],
+      ['anthropic', 1000],
+    ],
+  )
+})
 
 test('the table of errors is complete', async () => {
   const errors = await readFile(new URL('errors.ts', import.meta.url), 'utf8')

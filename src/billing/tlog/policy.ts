@@ -3,7 +3,7 @@
 import { TlogFormatError } from './note.ts'
 import { parseVerifierKey, type VerifierKey } from './verifier-key.ts'
 
-export const POLICY_CHARS_MAX = 65_536
+const POLICY_CHARS_MAX = 65_536
 const KEYS_MAX = 64
 const GROUPS_MAX = 64
 

@@ -14,5 +14,5 @@ create index certificate_project on certificate (project_id);
 create trigger append_only before update or delete on certificate for each row execute function no_change();
 create trigger no_truncate before truncate on certificate execute function no_change();
 
-create index reported_log_conversation on reported_log (project_id, conversation_id, occurred_at, id)
+create index if not exists reported_log_conversation on reported_log (project_id, conversation_id, occurred_at, id)
   where conversation_id is not null;

@@ -73,10 +73,14 @@ export function createCertificates(deps: CertificatesDeps) {
       return inTurn(() => transaction(db, (tx) => certify(tx, deps, request)))
     },
 
-    /** What a certificate about these logs would say. Throws like generate. */
-    async preview({ by, selection }: Pick<CertificateRequest, 'by' | 'selection'>): Promise<EntriesSummary> {
+    /** What a certificate about these logs would say; undefined where nothing matches. Else throws like generate. */
+    async preview({
+      by,
+      selection,
+    }: Pick<CertificateRequest, 'by' | 'selection'>): Promise<EntriesSummary | undefined> {
       return inTurn(async () => {
         const { ids } = await selectLogs(db, by, selection)
+        if (ids.length === 0) return undefined
         return summarizeEntries(entriesOf(await readEntries(db, ids)), deps.splitCost)
       })
     },
@@ -93,8 +97,6 @@ export function createCertificates(deps: CertificatesDeps) {
   }
 }
 
-export type Certificates = ReturnType<typeof createCertificates>
-
 async function certify(tx: Tx, deps: CertificatesDeps, request: CertificateRequest): Promise<string> {
   const { by, idempotencyKey } = request
   // One at a time for each project: whoever comes second sees what the first has certified.
@@ -105,6 +107,7 @@ async function certify(tx: Tx, deps: CertificatesDeps, request: CertificateReque
   if (idempotencyKey !== undefined && (await isThere(tx, id, requestHash))) return id
 
   const { ids, selection } = await selectLogs(tx, by, request.selection)
+  if (ids.length === 0) throw new AppError('logs_not_found')
   const certified = await readEntries(tx, ids)
   const issuedAt = new Date()
   const leaves = certified.map(({ leaf }) => leaf)

@@ -23,8 +23,8 @@ const IDS_NAMED_MAX = 5
 const uncertified = 'not exists (select 1 from certified_log c where c.log_id = r.id)'
 
 /**
- * The logs that a certificate would be about, in the order of their leaves but for the newest-first search of what is left
- * since the last one. Throws AppError: logs_not_found, selection_too_large, log_already_certified, log_has_receipt.
+ * The logs that a certificate would be about; none where nothing matches. Throws AppError: logs_not_found for ids of which some
+ * are unknown, selection_too_large, log_already_certified, log_has_receipt.
  */
 export async function selectLogs(
   db: Db | Tx,
@@ -32,7 +32,6 @@ export async function selectLogs(
   selection: LogSelection,
 ): Promise<SelectedLogs> {
   const selected = await select(db, owner, selection)
-  if (selected.ids.length === 0) throw new AppError('logs_not_found')
   if (selected.ids.length > CERTIFIED_ENTRIES_MAX) throw new AppError('selection_too_large')
   return selected
 }
@@ -105,7 +104,7 @@ async function selectByIds(db: Db | Tx, projectId: string, ids: readonly string[
     [projectId, ids],
   )
   const found = rows.filter((row) => row.reported || row.called)
-  if (found.length === 0) throw new AppError('logs_not_found')
+  if (found.length === 0) return []
   const unknown = rows.filter((row) => !row.reported && !row.called)
   if (unknown.length > 0)
     throw new AppError('logs_not_found', { message: `No such log: ${named(unknown.map(({ id }) => id))}` })

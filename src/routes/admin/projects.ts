@@ -1,11 +1,13 @@
 import { Type } from 'typebox'
-import { PROJECTS_PAGE_MAX, type Projects } from '#domain/projects.ts'
+import { contentLevels } from '#domain/conversations/content-level.ts'
+import { PROJECTS_PAGE_MAX, type Projects, RETENTION_DAYS_MAX } from '#domain/projects.ts'
 import { projectView, walletView } from '#domain/views.ts'
 import type { Wallets } from '#domain/wallets.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import {
   answers,
   Cursor,
+  Description,
   listOf,
   Name,
   PathId,
@@ -43,7 +45,9 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     {
       schema: {
         summary: 'Create a project with an empty wallet',
-        body: Type.Object({ name: Name }, { additionalProperties: false }),
+        description:
+          'A project is a usage context: production, a client, a team, an application. It owns keys and charges one wallet; it holds no aliases, which live in the lockfiles of its code.',
+        body: Type.Object({ name: Name, description: Type.Optional(Description) }, { additionalProperties: false }),
         response: answers({ 201: ProjectBody }, 400, 401, 409, 413, 415, 503),
       },
     },
@@ -63,6 +67,32 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
       const project = await projects.get(request.params.id)
       const wallet = await wallets.ofProject(project.id)
       return { ...projectView(project), wallet: walletView(wallet, deps.fluxNanousd) }
+    },
+  )
+
+  app.patch(
+    '/api/admin/projects/:id',
+    {
+      schema: {
+        summary:
+          'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
+        params: PathId,
+        body: Type.Object(
+          {
+            name: Type.Optional(Name),
+            description: Type.Optional(Type.Union([Description, Type.Null()])),
+            content_logging: Type.Optional(Type.Enum(contentLevels)),
+            content_retention_days: Type.Optional(Type.Integer({ minimum: 1, maximum: RETENTION_DAYS_MAX })),
+          },
+          { additionalProperties: false, minProperties: 1 },
+        ),
+        response: answers({ 200: ProjectBody }, 400, 401, 404, 409, 413, 415, 503),
+      },
+    },
+    async (request) => {
+      const { content_logging, content_retention_days, ...named } = request.body
+      const changes = { ...named, contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      return projectView(await projects.update(request.params.id, changes))
     },
   )
 }

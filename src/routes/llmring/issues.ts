@@ -31,8 +31,9 @@ export function schemaIssues(errors: readonly SchemaError[], part: string, value
     if (keyword === 'required' && Array.isArray(params.requiredProperties))
       return params.requiredProperties.map((name) => missing([part, ...at, String(name)]))
     const input = at.reduce(memberOf, value)
-    if (input === undefined) return [missing([part, ...at])]
-    return [{ ...describe(keyword, params, message, input), loc: place([part, ...at]), input: shown(input) }]
+    if (input === undefined || (input === null && at.length === 0)) return [missing([part, ...at])]
+    const { type, msg } = describe(keyword, params, message, input)
+    return [{ type, loc: place([part, ...at]), msg, input: shown(input) }]
   })
   return issues.slice(0, ISSUES_MAX)
 }

@@ -1,5 +1,5 @@
 import type { FastifySchemaCompiler } from 'fastify'
-import type { TSchema } from 'typebox'
+import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { AppError } from '#src/errors.ts'
 import { schemaIssues } from './issues.ts'
@@ -10,13 +10,28 @@ import { schemaIssues } from './issues.ts'
  * integer, true is no number.
  */
 export const lenientValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const compiled = Compile(schema)
   const part = httpPart === 'querystring' ? 'query' : (httpPart ?? 'body')
+  const read = createLenientReader(schema, part)
   return (value: unknown) => {
+    try {
+      return { value: read(value) }
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      return { error: httpPart === 'params' ? new AppError('not_found') : error }
+    }
+  }
+}
+
+/** The same for one value, such as an item of a batch. What it returns throws AppError body_invalid. */
+export function createLenientReader<Schema extends TSchema>(
+  schema: Schema,
+  part: string,
+): (value: unknown) => Static<Schema> {
+  const compiled = Compile(schema)
+  return (value) => {
     const read = readLenient(schema as SchemaNode, value)
-    if (compiled.Check(read)) return { value: read }
-    if (httpPart === 'params') return { error: new AppError('not_found') }
-    return { error: invalid(schemaIssues(compiled.Errors(read), part, read)) }
+    if (compiled.Check(read)) return read as Static<Schema>
+    throw invalid(schemaIssues(compiled.Errors(read), part, read))
   }
 }
 
@@ -33,6 +48,11 @@ interface SchemaNode {
   additionalProperties?: unknown
 }
 
+const booleans = new Map([
+  ...['true', 't', 'yes', 'y', 'on', '1'].map((word) => [word, true] as const),
+  ...['false', 'f', 'no', 'n', 'off', '0'].map((word) => [word, false] as const),
+])
+
 /** Copies what the schema names; what it leaves open stays as it is. The depth is that of the schema. */
 function readLenient(schema: SchemaNode, value: unknown): unknown {
   switch (schema.type) {
@@ -43,7 +63,7 @@ function readLenient(schema: SchemaNode, value: unknown): unknown {
         ? fromText(value, /^[+-]?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,4})?$/)
         : value
     case 'boolean':
-      return value === 'true' ? true : value === 'false' ? false : value
+      return typeof value === 'string' ? (booleans.get(value.trim().toLowerCase()) ?? value) : value
     case 'array': {
       const { items } = schema
       return Array.isArray(value) && items !== undefined ? value.map((item) => readLenient(items, item)) : value

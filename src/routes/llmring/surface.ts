@@ -6,11 +6,15 @@ import { adminKeyCheck, clientKeyDecorator, operatorDecorator } from '#routes/cr
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
+import { type ConversationDeps, conversationRoutes } from './conversations.ts'
 import { lenientValidator } from './lenient-validator.ts'
+import { type LogDeps, logRoutes } from './log.ts'
 import { type LogsDeps, logsRoutes } from './logs.ts'
 import { type MetaDeps, metaRoutes } from './meta.ts'
 import { presentedLlmringKey } from './present-key.ts'
 import { readJson } from './read-json.ts'
+import { type ReceiptsDeps, receiptsRoutes } from './receipts.ts'
+import { type RegistryDeps, registryRoutes } from './registry.ts'
 import { renderDetail } from './render-detail.ts'
 import { type StatsDeps, statsRoutes } from './stats.ts'
 
@@ -23,7 +27,14 @@ declare module 'fastify' {
   }
 }
 
-export interface LlmringDeps extends MetaDeps, StatsDeps, LogsDeps {
+export interface LlmringDeps
+  extends MetaDeps,
+    RegistryDeps,
+    LogDeps,
+    ConversationDeps,
+    StatsDeps,
+    LogsDeps,
+    ReceiptsDeps {
   keyring: Keyring
   adminKey: Secret
 }
@@ -65,6 +76,10 @@ export function llmringSurface(app: HttpInstance, deps: LlmringDeps): void {
     })
     metaRoutes(scope, deps)
     aliasRoutes(scope)
+    registryRoutes(scope, deps)
+    receiptsRoutes(scope, deps)
+    logRoutes(scope, deps)
+    conversationRoutes(scope, deps)
     statsRoutes(scope, deps)
     logsRoutes(scope, deps)
     done()

@@ -39,7 +39,7 @@ function page(base: string): string {
   -H "content-type: application/json" \\
   -d '{"model":"sim/echo","messages":
        [{"role":"user","content":"Hello"}]}'</pre>
-<p><a href="/docs">API documentation</a> · <a href="/openapi.json">OpenAPI</a> · <a href="/receipts/public-keys.json">receipt keys</a> ·
+<p><a href="/docs">API documentation</a> · <a href="/openapi.json">OpenAPI</a> · <a href="/receipts/public-keys.json">receipt keys</a> · <a href="/verify">verify receipts</a> ·
 <a href="/readyz">readiness</a> · <a href="/metrics">metrics</a></p>
 </body>
 </html>

@@ -17,7 +17,7 @@ export async function alias(args: Arguments, deps: Deps): Promise<number> {
     const changed = unbindAlias(lockfile, name, { profile, now: deps.now() })
     if (changed === lockfile) throw notBound(name, profile)
     await saveLockfile(path, changed)
-    deps.out(`removed ${name} from profile ${profile}\n`)
+    await deps.out(`removed ${name} from profile ${profile}\n`)
     return 0
   }
   const asked = args.profile === undefined ? Object.keys(lockfile.profiles) : [args.profile]
@@ -26,8 +26,8 @@ export async function alias(args: Arguments, deps: Deps): Promise<number> {
     return binding === undefined ? [] : [{ profile: key, models: binding.models }]
   })
   if (found.length === 0) throw notBound(name, asked.join(', '))
-  if (args.isJson) deps.out(`${JSON.stringify(found, null, 2)}\n`)
-  else for (const { profile: key, models } of found) deps.out(`${key}: ${models.join(', ')}\n`)
+  if (args.isJson) await deps.out(`${JSON.stringify(found, null, 2)}\n`)
+  else for (const { profile: key, models } of found) await deps.out(`${key}: ${models.join(', ')}\n`)
   return 0
 }
 
@@ -38,7 +38,7 @@ export async function bind(args: Arguments, deps: Deps): Promise<number> {
   const profile = profileOf(lockfile, { profile: args.profile, env: deps.env })
   const changed = bindAlias(lockfile, name, models, { profile, now: deps.now() })
   await saveLockfile(path, changed)
-  deps.out(`${profile}: ${name} is ${findBinding(changed, profile, name)?.models.join(', ')}\n`)
+  await deps.out(`${profile}: ${name} is ${findBinding(changed, profile, name)?.models.join(', ')}\n`)
   return 0
 }
 
@@ -47,9 +47,9 @@ export async function aliases(args: Arguments, deps: Deps): Promise<number> {
   const profile = profileOf(lockfile, { profile: args.profile, env: deps.env })
   const bindings =
     own(lockfile.profiles, profile)?.bindings.map(({ alias: name, models }) => ({ alias: name, models })) ?? []
-  if (args.isJson) deps.out(`${JSON.stringify({ profile, aliases: bindings }, null, 2)}\n`)
-  else if (bindings.length === 0) deps.out(`profile ${profile} has no aliases\n`)
-  else for (const { alias: name, models } of bindings) deps.out(`${name}: ${models.join(', ')}\n`)
+  if (args.isJson) await deps.out(`${JSON.stringify({ profile, aliases: bindings }, null, 2)}\n`)
+  else if (bindings.length === 0) await deps.out(`profile ${profile} has no aliases\n`)
+  else for (const { alias: name, models } of bindings) await deps.out(`${name}: ${models.join(', ')}\n`)
   return 0
 }
 
@@ -57,7 +57,7 @@ export async function resolve(args: Arguments, deps: Deps): Promise<number> {
   const [name = ''] = args.words
   const lockfiles = await loadLockfiles(findLockfile({ path: args.file, env: deps.env, cwd: deps.cwd }))
   const resolution = resolveModel(lockfiles, name, { profile: args.profile, env: deps.env })
-  deps.out(args.isJson ? `${JSON.stringify(resolution, null, 2)}\n` : `${resolution.pool.join('\n')}\n`)
+  await deps.out(args.isJson ? `${JSON.stringify(resolution, null, 2)}\n` : `${resolution.pool.join('\n')}\n`)
   return 0
 }
 

@@ -1,12 +1,13 @@
 import { parseArgs } from 'node:util'
-import { LockfileError, ResolutionError } from '../errors.ts'
+import { FluxgateError, LockfileError, ResolutionError } from '../errors.ts'
 import type { Environment } from '../resolve.ts'
-import { alias, aliases, bind, resolve } from './alias-commands.ts'
-import { lockCheck, lockInit, lockValidate } from './lock-commands.ts'
+import { commands, usage } from './commands.ts'
+import { printable } from './table.ts'
 
 /** What the commands touch, so that tests can stand in for it. */
 export interface Deps {
-  out(text: string): void
+  /** Resolves when more may be written. */
+  out(text: string): void | Promise<void>
   err(text: string): void
   env: Environment
   cwd: string
@@ -20,85 +21,63 @@ export interface Arguments {
   isForced: boolean
   isJson: boolean
   isRemoval: boolean
+  isAll: boolean
+  isPartial: boolean
+  /** Compare with the gateway's registry. */
+  isServer: boolean
   registry: string[]
   pinnedRegistry: string[]
+  /** All other options, as they were given. */
+  values: Readonly<Partial<Record<TextFlag, string>>>
 }
 
-/** Resolves to the exit code: 0 all is well, 1 something is wrong with the lockfile or the name, 2 the command is. */
-type Command = (args: Arguments, deps: Deps) => Promise<number>
+/** Resolves to the exit code: 0 all is well, 1 something is wrong with what was looked at, 2 it could not be done. */
+export type Command = (args: Arguments, deps: Deps) => Promise<number>
 
-const commands: readonly {
-  name: string
-  words: [least: number, most: number]
-  flags: string[]
-  run: Command
-  line: string
-}[] = [
-  {
-    name: 'lock init',
-    words: [0, 0],
-    flags: ['file', 'force'],
-    run: lockInit,
-    line: 'lock init [--force]                 write a new llmring.lock',
-  },
-  {
-    name: 'lock validate',
-    words: [0, 0],
-    flags: ['file', 'json'],
-    run: lockValidate,
-    line: 'lock validate [--json]              list what is wrong with the file',
-  },
-  {
-    name: 'lock check',
-    words: [0, 0],
-    flags: ['file', 'json', 'profile', 'registry', 'pinned-registry'],
-    run: lockCheck,
-    line: 'lock check [--registry FILE]...     the same, with all that it extends and drift from registry files',
-  },
-  {
-    name: 'alias',
-    words: [1, 1],
-    flags: ['file', 'json', 'profile', 'remove'],
-    run: alias,
-    line: 'alias ALIAS [--remove]              show an alias in every profile, or remove it from one',
-  },
-  {
-    name: 'bind',
-    words: [2, 2],
-    flags: ['file', 'profile'],
-    run: bind,
-    line: 'bind ALIAS MODEL[,MODEL...]         lead an alias to provider:model, in this order',
-  },
-  {
-    name: 'aliases',
-    words: [0, 0],
-    flags: ['file', 'json', 'profile'],
-    run: aliases,
-    line: 'aliases [--json]                    list the aliases of a profile',
-  },
-  {
-    name: 'resolve',
-    words: [1, 1],
-    flags: ['file', 'json', 'profile'],
-    run: resolve,
-    line: 'resolve NAME [--json]               show the models that a name leads to',
-  },
-]
+const textOptions = {
+  url: { type: 'string' },
+  from: { type: 'string' },
+  to: { type: 'string' },
+  tz: { type: 'string' },
+  'group-by': { type: 'string' },
+  output: { type: 'string', short: 'o' },
+  limit: { type: 'string' },
+  alias: { type: 'string' },
+  model: { type: 'string' },
+  origin: { type: 'string' },
+  provider: { type: 'string' },
+  key: { type: 'string' },
+  project: { type: 'string' },
+  source: { type: 'string' },
+  keys: { type: 'string' },
+  overlap: { type: 'string' },
+} as const
 
-const usage = `usage: fluxgate-client COMMAND [--file PATH] [--profile NAME]
+const options = {
+  ...textOptions,
+  file: { type: 'string', short: 'f' },
+  profile: { type: 'string', short: 'p' },
+  force: { type: 'boolean' },
+  json: { type: 'boolean' },
+  remove: { type: 'boolean' },
+  all: { type: 'boolean' },
+  partial: { type: 'boolean' },
+  server: { type: 'boolean' },
+  registry: { type: 'string', multiple: true },
+  'pinned-registry': { type: 'string', multiple: true },
+  help: { type: 'boolean', short: 'h' },
+} as const
 
-${commands.map(({ line }) => `  ${line}`).join('\n')}
+type TextFlag = keyof typeof textOptions
 
-The file is --file, else LLMRING_LOCKFILE_PATH, else ./llmring.lock. The profile is --profile, else LLMRING_PROFILE, else
-the file's default. lock check takes the current registry files of providers as --registry, and those of the pinned
-versions as --pinned-registry to compare prices. Exit code: 0 all is well, 1 something is wrong, 2 the command is.
-`
+/** The names of all options that a command may take. */
+export type Flag = Exclude<keyof typeof options, 'help'>
 
 /** Never throws for what it is given to read. */
 export async function runCli(args: readonly string[], deps: Deps): Promise<number> {
   const parsed = parse(args)
   if (parsed === 'help') {
-    deps.out(usage)
+    await deps.out(usage)
     return 0
   }
   if ('problem' in parsed) {
@@ -109,13 +88,20 @@ export async function runCli(args: readonly string[], deps: Deps): Promise<numbe
     return await parsed.run(parsed.args, deps)
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    deps.err(`${error.message}\n`)
+    deps.err(`${error instanceof FluxgateError ? describe(error) : error.message}\n`)
     if (error instanceof LockfileError && error.code === 'lockfile_missing')
       deps.err('Run "fluxgate-client lock init" to make one, or name one with --file.\n')
     for (const { at, message } of error instanceof LockfileError ? error.problems.slice(1) : [])
       deps.err(`${at} ${message}\n`)
-    return error instanceof LockfileError || error instanceof ResolutionError ? 1 : 2
+    const isRejected = error instanceof FluxgateError && (error.status === 401 || error.status === 403)
+    return error instanceof LockfileError || error instanceof ResolutionError || isRejected ? 1 : 2
   }
+}
+
+/** What the gateway says, and what to name when asking its operator. */
+function describe({ message, code, requestId, status }: FluxgateError): string {
+  const what = status === 401 ? 'the key is rejected: ' : ''
+  return printable(`${what}${message} (${code}${requestId === undefined ? '' : `, ${requestId}`})`)
 }
 
 function parse(args: readonly string[]): { run: Command; args: Arguments } | { problem: string } | 'help' {
@@ -139,9 +125,9 @@ function parse(args: readonly string[]): { run: Command; args: Arguments } | { p
   const [least, most] = found.words
   if (words.length < least || words.length > most)
     return {
-      problem: `${found.name} takes ${least === 0 ? 'no further words' : `${least} further word${least === 1 ? '' : 's'}`}`,
+      problem: `${found.name} takes ${describeWords(least, most)}`,
     }
-  const stray = Object.keys(values).find((flag) => !found.flags.includes(flag))
+  const stray = Object.keys(values).find((flag) => !found.flags.some((known) => known === flag))
   if (stray !== undefined) return { problem: `${found.name} takes no --${stray}` }
   return {
     run: found.run,
@@ -152,25 +138,23 @@ function parse(args: readonly string[]): { run: Command; args: Arguments } | { p
       isForced: values.force === true,
       isJson: values.json === true,
       isRemoval: values.remove === true,
+      isAll: values.all === true,
+      isPartial: values.partial === true,
+      isServer: values.server === true,
       registry: values.registry ?? [],
       pinnedRegistry: values['pinned-registry'] ?? [],
+      values,
     },
   }
 }
 
+function describeWords(least: number, most: number): string {
+  if (most === 0) return 'no further words'
+  const count =
+    least === most ? `${least}` : most === Number.POSITIVE_INFINITY ? `${least} or more` : `${least} to ${most}`
+  return `${count} further word${most === 1 ? '' : 's'}`
+}
+
 function parseWords(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      file: { type: 'string', short: 'f' },
-      profile: { type: 'string', short: 'p' },
-      force: { type: 'boolean' },
-      json: { type: 'boolean' },
-      remove: { type: 'boolean' },
-      registry: { type: 'string', multiple: true },
-      'pinned-registry': { type: 'string', multiple: true },
-      help: { type: 'boolean', short: 'h' },
-    },
-  })
+  return parseArgs({ args: [...args], allowPositionals: true, options })
 }

@@ -1,6 +1,7 @@
 import { createFluxgate, type Fluxgate, type FluxgateOptions } from '../fluxgate.ts'
 import type { Environment } from '../resolve.ts'
 import { findLockfile } from './find-lockfile.ts'
+import { gatewayOf } from './gateway-of.ts'
 import { loadLockfiles } from './load-lockfiles.ts'
 
 export interface OpenOptions
@@ -17,10 +18,7 @@ export interface OpenOptions
  */
 export async function openFluxgate(options: OpenOptions = {}): Promise<Fluxgate> {
   const { lockfile, env = process.env, cwd = process.cwd(), ...rest } = options
-  const baseUrl = rest.baseUrl || env.FLUXGATE_URL || env.LLMRING_SERVER_URL
-  const apiKey = rest.apiKey || env.FLUXGATE_API_KEY || env.LLMRING_API_KEY
-  if (!baseUrl) throw new TypeError('baseUrl is missing: pass it or set FLUXGATE_URL')
-  if (!apiKey) throw new TypeError('apiKey is missing: pass it or set FLUXGATE_API_KEY')
+  const { baseUrl, apiKey } = gatewayOf(rest, env)
   const lockfiles = await loadLockfiles(findLockfile({ path: lockfile, env, cwd }))
   return await createFluxgate({ ...rest, baseUrl, apiKey, env, lockfiles })
 }
