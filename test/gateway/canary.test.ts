@@ -192,6 +192,7 @@ test('neither keys nor words are in the log, the metrics or the database', async
       project.secret,
       ADMIN_KEY,
       gateway.config.RECEIPT_SIGNING_KEY?.reveal() ?? 'none',
+      gateway.config.LOG_SIGNING_KEY?.reveal() ?? 'none',
     ])
       assert(!text.includes(secret), `a key is in the ${place}: ${around(text, secret)}`)
     for (const word of ['whale', 'pirate', 'lanterns'])

@@ -132,7 +132,7 @@ describe('rules of groups', () => {
     test(name, async (t) => {
       const made = await upstreams(t, { a, b, c: well })
       await putModels(gateway, {
-        m: { upstreams: made.specs({ a: { more: { timeoutMs: 100 } } }), ...groups },
+        m: { upstreams: made.specs({ a: { more: { timeoutMs: 500 } } }), ...groups },
       })
       const found = await call('m')
       assert.deepEqual([found.asked, found.sees], [asked, sees])

@@ -103,7 +103,7 @@ test('hanging up before the end does not make unseen reasoning free', async () =
       model: 'sim/reasoner',
       stream: true,
       messages: [{ role: 'user', content: 'hi' }],
-      sim: { tokens: 20, reasoning_tokens: 3000, chunk_ms: 5 },
+      sim: { tokens: 600, reasoning_tokens: 3000, chunk_ms: 5 },
     },
     { key: other.secret, signal: leaving.signal },
   )

@@ -174,7 +174,8 @@ async function secondGateway() {
   const second = parseConfig({
     DATABASE_URL: gateway.database.url,
     FLUXGATE_ADMIN_KEY: ADMIN_KEY,
-    RECEIPT_SIGNING_KEY: randomBytes(32).toString('base64'),
+    RECEIPT_SIGNING_KEY: gateway.config.RECEIPT_SIGNING_KEY?.reveal(),
+    LOG_SIGNING_KEY: gateway.config.LOG_SIGNING_KEY?.reveal(),
     LLM_ROUTER_MASTER_KEY: randomBytes(32).toString('base64'),
     DATA_DIR: await mkdtemp(join(tmpdir(), 'fluxgate-second-')),
     PORT: '0',

@@ -94,7 +94,7 @@ export async function dropTestDatabases(server: string, run: string): Promise<st
 
 /** Runs `work` on one short-lived connection to the server's own database. */
 async function withAdmin<T>(server: string, work: (admin: pg.Client) => Promise<T>): Promise<T> {
-  const admin = new pg.Client({ connectionString: server, connectionTimeoutMillis: 5_000 })
+  const admin = new pg.Client({ connectionString: server, connectionTimeoutMillis: 20_000 })
   try {
     await admin.connect()
   } catch (cause) {
