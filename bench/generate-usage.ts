@@ -33,7 +33,7 @@ export async function generateUsage(databaseUrl: string, logs: number): Promise<
       await client.query(reportsSql(half, from, to))
     }
     await client.query(rollUpSql)
-    await client.query('select fold_usage(100000)')
+    await client.query('select fold_usage(100000, 2000000000)')
     await client.query('vacuum analyze')
     const { rows } = await client.query<{ cells: string }>('select count(*) as cells from usage_15m')
     return { seconds: (performance.now() - startedAt) / 1_000, cells: Number(rows[0]?.cells ?? 0) }

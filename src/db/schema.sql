@@ -629,7 +629,8 @@ create table usage_15m (
   absorbed bigint not null,
   cost bigint not null,
   unpriced bigint default 0 not null,
-  constraint usage_15m_pkey PRIMARY KEY (wallet_id, bucket, series)
+  constraint usage_15m_pkey PRIMARY KEY (wallet_id, bucket, series),
+  constraint usage_15m_addable CHECK ((GREATEST(input_tokens, output_tokens, cost) < '2305843009213693952'::bigint))
 ) with (fillfactor=70);
 
 create table usage_1h (
@@ -1028,12 +1029,12 @@ begin
 end $function$
 ;
 
-CREATE OR REPLACE FUNCTION fluxgate.fold_usage(p_hours integer)
+CREATE OR REPLACE FUNCTION fluxgate.fold_usage(p_hours integer, p_rows integer)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
 AS $function$
 declare
-  v_from timestamptz; v_first timestamptz; v_to timestamptz;
+  v_from timestamptz; v_first timestamptz; v_full timestamptz; v_to timestamptz;
   v_end constant timestamptz := date_bin('1 hour', now() - interval '2 hours', '2000-01-01 00:00+00');
 begin
   -- Waits for late records that are being written, which hold it in share; the statements below then see them.
@@ -1041,6 +1042,9 @@ begin
   select date_bin('1 hour', min(bucket), '2000-01-01 00:00+00') into v_first from usage_15m where bucket >= v_from;
   v_to := least(v_end, greatest(v_from, v_first) + p_hours * interval '1 hour');
   if v_first is null then v_to := v_end; end if;
+  select date_bin('1 hour', bucket, '2000-01-01 00:00+00') into v_full from usage_15m where bucket >= v_from
+    order by bucket offset p_rows limit 1;
+  if v_full is not null then v_to := least(v_to, greatest(v_full, v_first + interval '1 hour')); end if;
   if v_to <= v_from then return v_from; end if;
   insert into usage_1h (wallet_id, hour, series, calls, input_tokens, output_tokens, charged, cost, unpriced)
   select wallet_id, date_bin('1 hour', bucket, '2000-01-01 00:00+00'), series, sum(calls), sum(input_tokens), sum(output_tokens),

@@ -75,7 +75,7 @@ for (const [change, reason] of [
   [{ cost: '-0.00033000' }, 'cost_negative'],
   [{ cost: '-0.0000000001' }, 'cost_negative'],
   [{ cost: 'NaN' }, 'cost_not_a_number'],
-  [{ cost: '9223372036.854775808' }, 'cost_too_large'],
+  [{ cost: '1000000.000000001' }, 'cost_too_large'],
   [{ at: null }, 'time_missing'],
   [{ at: 'infinity' }, 'time_out_of_range'],
   [{ at: '0044-03-15 12:00:00+00 BC' }, 'time_out_of_range'],

@@ -58,7 +58,8 @@ export type Converted =
 
 const LABEL_CHARS_MAX = 255
 const METADATA_BYTES_MAX = 65_536
-const INT8_MAX = 2n ** 63n - 1n
+/** $1,000,000, as of what clients report: above it a cost is wrong, and sums could run over. */
+const COST_NANOS_MAX = 1_000_000_000_000_000n
 const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER)
 
 /** `unpriced` is the status of a row without a cost. */
@@ -136,7 +137,7 @@ function whyRefused(row: SourceUsage): string | undefined {
     const found = nanosOf(cost)
     if (found === undefined) return 'cost_not_a_number'
     if (found.negative) return 'cost_negative'
-    if (found.nanos > INT8_MAX) return 'cost_too_large'
+    if (found.nanos > COST_NANOS_MAX) return 'cost_too_large'
   }
   if (at === null) return 'time_missing'
   if (!/^\d{4}-/.test(at) || at.endsWith('BC')) return 'time_out_of_range'

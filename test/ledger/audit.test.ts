@@ -75,7 +75,7 @@ before(async () => {
   const splitCost = () => undefined
   const certificates = createCertificates({ db: database.db, signer: testSigner, logOrigin: 'test/1', splitCost })
   await certificates.generate({ by, selection: { mode: 'since_last_receipt' } })
-  await database.db.query('select fold_usage(1000)')
+  await database.db.query('select fold_usage(1000, 1000000)')
 })
 after(async () => {
   await database.close()

@@ -112,13 +112,27 @@ test('the conversation that follows its usage takes the record that it names, on
   const read = await api.call(`GET /api/v1/conversations/${first.body.conversation_id}`, { key: secret })
   assert.equal(read.body.total_cost_nanousd, '240000')
   const second = await api.call(CALL, { key: secret, body: named })
-  assert.notEqual(second.body.log_id, body.log_id)
-  assert.deepEqual(await countOf(projectId), twice)
+  assert.equal(second.body.log_id, body.log_id, 'the same call, told once more')
+  assert.deepEqual(await countOf(projectId), once)
 
   const stranger = await open()
   const stolen = await api.call(CALL, { key: stranger.secret, body: named })
   assert.notEqual(stolen.body.log_id, body.log_id)
   assert.deepEqual(await countOf(stranger.projectId), once)
+})
+
+test('usage that a conversation took is still a replay when its client sends it again', async () => {
+  const { secret, projectId } = await open()
+  const headers = { 'idempotency-key': 'before' }
+  const usage = usageOf(randomUUID())
+  const { body } = await api.call('POST /api/v1/log', { key: secret, headers, body: usage })
+  const named = { ...call, metadata: { ...call.metadata, log_id: body.log_id } }
+  assert.equal((await api.call(CALL, { key: secret, body: named })).body.log_id, body.log_id)
+  const again = await api.call('POST /api/v1/log', { key: secret, headers, body: usage })
+  assert.deepEqual([again.status, again.body.log_id], [200, body.log_id])
+  const other = { ...usage, output_tokens: 7 }
+  assert.equal((await api.call('POST /api/v1/log', { key: secret, headers, body: other })).status, 409)
+  assert.deepEqual(await countOf(projectId), once)
 })
 
 test('what is about another call is counted: other figures, another project, no such conversation', async () => {
@@ -481,4 +495,16 @@ test('PATCH /api/admin/projects/{id}: 200, 400, 401, 404', async () => {
     (await api.call('PATCH /api/admin/projects/prj_none', { body: { content_logging: 'none' } })).status,
     404,
   )
+})
+
+test('text and counts that nothing can hold are 422', async () => {
+  const { secret } = await open('full')
+  const said = { ...call, messages: [{ role: 'us\0er', content: 'hi' }] }
+  assert.equal((await api.call(CALL, { key: secret, body: said })).status, 422)
+  const { body } = await api.call('POST /api/v1/conversations', { key: secret, body: {} })
+  // Together more than a bigint.
+  const message = { role: 'user', content: 'hi', input_tokens: Number.MAX_SAFE_INTEGER }
+  const messages = Array.from({ length: 1_100 }, () => message)
+  const line = `POST /api/v1/conversations/${body.id}/messages/batch`
+  assert.equal((await api.call(line, { key: secret, body: { messages } })).status, 422)
 })

@@ -173,6 +173,10 @@ for (const [what, text] of [
   ['not of ours', 'AAAA'],
   ['of a later version', Buffer.from('2 a b c').toString('base64url')],
   ['with another time', encodeCursor({ occurredAt: 'yesterday', id: crypto.randomUUID(), from: microsToText(START) })],
+  ...['0000-01-01T00:00:00.000000Z', '2026-02-30T00:00:00.000000Z'].flatMap((none) => [
+    [`with ${none}`, encodeCursor({ occurredAt: none, id: crypto.randomUUID(), from: microsToText(START) })] as const,
+    [`from ${none}`, encodeCursor({ occurredAt: microsToText(START), id: crypto.randomUUID(), from: none })] as const,
+  ]),
   ['with another id', encodeCursor({ occurredAt: microsToText(START), id: 'x', from: microsToText(START) })],
   [
     'with more in it',

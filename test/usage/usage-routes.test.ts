@@ -278,6 +278,12 @@ test('GET /api/v1/logs/export 200: nothing found is a file with its head', async
   assert.deepEqual([ndjson.status, ndjson.text], [200, ''])
 })
 
+test('GET /api/v1/logs 200: a range that begins before 1970, to the microsecond', async () => {
+  const end = '1970-01-02T00:00:00.000001Z'
+  const { status, body } = await get(`/api/v1/logs?end_date=${end}`)
+  assert.deepEqual([status, body], [200, []])
+})
+
 test('GET /api/v1/logs/export 422: no such format', async () => {
   const { status, body } = await get('/api/v1/logs/export?format=xlsx')
   assert.deepEqual([status, body.detail[0].loc], [422, ['query', 'format']])

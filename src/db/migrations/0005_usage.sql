@@ -48,7 +48,9 @@ create table usage_15m (
   absorbed      bigint      not null,
   cost          bigint      not null, -- what the providers ask; for reported usage what the price book says
   unpriced      bigint      not null default 0, -- calls among them whose cost is not known
-  primary key (wallet_id, bucket, series)
+  primary key (wallet_id, bucket, series),
+  -- A quarter of what a bigint holds: whatever clients report, four of them can be added to an hour.
+  constraint usage_15m_addable check (greatest(input_tokens, output_tokens, cost) < 2305843009213693952)
 ) with (fillfactor = 70);
 create index usage_15m_bucket on usage_15m (bucket);
 

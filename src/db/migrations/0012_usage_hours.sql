@@ -22,10 +22,11 @@ create table usage_fold (
 );
 insert into usage_fold (until) values ('2000-01-01 00:00+00');
 
--- Folds at most so many hours of what happened two hours ago or earlier. Returns up to when all is folded.
-create function fold_usage(p_hours integer) returns timestamptz language plpgsql as $$
+-- Folds at most so many hours of what happened two hours ago or earlier, and of them as many as have so many rows, but always one:
+-- clients choose their labels, so an hour may have a row for each call. Returns up to when all is folded.
+create function fold_usage(p_hours integer, p_rows integer) returns timestamptz language plpgsql as $$
 declare
-  v_from timestamptz; v_first timestamptz; v_to timestamptz;
+  v_from timestamptz; v_first timestamptz; v_full timestamptz; v_to timestamptz;
   v_end constant timestamptz := date_bin('1 hour', now() - interval '2 hours', '2000-01-01 00:00+00');
 begin
   -- Waits for late records that are being written, which hold it in share; the statements below then see them.
@@ -33,6 +34,9 @@ begin
   select date_bin('1 hour', min(bucket), '2000-01-01 00:00+00') into v_first from usage_15m where bucket >= v_from;
   v_to := least(v_end, greatest(v_from, v_first) + p_hours * interval '1 hour');
   if v_first is null then v_to := v_end; end if;
+  select date_bin('1 hour', bucket, '2000-01-01 00:00+00') into v_full from usage_15m where bucket >= v_from
+    order by bucket offset p_rows limit 1;
+  if v_full is not null then v_to := least(v_to, greatest(v_full, v_first + interval '1 hour')); end if;
   if v_to <= v_from then return v_from; end if;
   insert into usage_1h (wallet_id, hour, series, calls, input_tokens, output_tokens, charged, cost, unpriced)
   select wallet_id, date_bin('1 hour', bucket, '2000-01-01 00:00+00'), series, sum(calls), sum(input_tokens), sum(output_tokens),

@@ -40,7 +40,7 @@ export async function claimConversationCall(
     `with found as (
        select c.conversation_id, c.call_id from conversation_call c join reported_log r on r.id = c.call_id
        where c.project_id = $1 and c.key_id = $2 and c.claimed_by is null
-         and (c.conversation_id = $3 or c.created_at > clock_timestamp() - $4 * interval '1 minute')
+         and (c.conversation_id = $3 or c.created_at > now() - $4 * interval '1 minute')
          and exists (select from conversation_call n where n.conversation_id = $3 and n.project_id = $1)
          and (r.provider, r.model, r.profile, r.input_tokens, r.output_tokens, r.cached_input_tokens) = ($5, $6, $7, $8, $9, $10)
          and r.alias_name is not distinct from $11 and r.origin is not distinct from $12

@@ -74,7 +74,10 @@ async function recordWith(
   return stored
 }
 
-/** Undefined when there is no such record of this project, when it says something else, or when it has a conversation. */
+/**
+ * Undefined when there is no such record of this project, or when it says something else. One that has a conversation already
+ * keeps that one, and is not counted again: a client that got no answer sends the same once more.
+ */
 async function attachReported(
   tx: Tx,
   reporter: Reporter,
@@ -83,14 +86,16 @@ async function attachReported(
 ): Promise<Stored | undefined> {
   if (logId === undefined) return undefined
   const { rows } = await tx.query<Stored>(
-    `with call as (
-       insert into conversation_call (conversation_id, call_id, project_id, key_id, claimed_by, claim_hash)
-       select $3, r.id, r.project_id, $4, r.id, '' from reported_log r
+    `with said as (
+       select r.id, r.project_id, r.body_hash from reported_log r
        where r.id = $1 and r.project_id = $2
          and (r.provider, r.model, r.input_tokens, r.output_tokens) = ($5, $6, $7, $8)
-       on conflict do nothing returning call_id
+     ), call as (
+       insert into conversation_call (conversation_id, call_id, project_id, key_id, claimed_by, claim_hash)
+       select $3, id, project_id, $4, id, body_hash from said
+       on conflict do nothing
      )
-     select ${storedColumns} from call join reported_log l on l.id = call.call_id`,
+     select ${storedColumns} from said join reported_log l on l.id = said.id`,
     [
       ...[logId, reporter.projectId, conversationId, reporter.keyId],
       ...[report.provider, report.model, report.inputTokens, report.outputTokens],

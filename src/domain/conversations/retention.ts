@@ -63,11 +63,10 @@ export function createContentSweeper(options: ContentSweeperOptions) {
   async function sweep(): Promise<number> {
     const { rows } = await db.query<{ id: string }>(
       `select p.id from project p
-       where exists (select from conversation_message m
-                     where m.project_id = p.id and m.at < clock_timestamp() - p.content_retention_days * interval '1 day')
-          or exists (select from conversation c
-                     where c.project_id = p.id and c.updated_at < clock_timestamp() - p.content_retention_days * interval '1 day'
-                       and (c.title is not null or c.system_prompt is not null))
+       where least((select min(m.at) from conversation_message m where m.project_id = p.id),
+                   (select min(c.updated_at) from conversation c
+                    where c.project_id = p.id and (c.title is not null or c.system_prompt is not null)))
+             < now() - p.content_retention_days * interval '1 day'
        order by p.id limit $1`,
       [PROJECTS_MAX],
     )

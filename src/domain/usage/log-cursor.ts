@@ -21,6 +21,9 @@ export function decodeCursor(text: string): LogCursor | undefined {
   return isOurs ? { occurredAt, id, from } : undefined
 }
 
+/** A moment that PostgreSQL has too: no year 0, no 30th of February. */
 function isTime(text: string): boolean {
-  return TIME.test(text) && !Number.isNaN(Date.parse(text))
+  if (!TIME.test(text) || text < '0001') return false
+  const ms = Date.parse(text)
+  return !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 23) === text.slice(0, 23)
 }

@@ -53,8 +53,8 @@ function modulo(micros: bigint): bigint {
 
 /** As PostgreSQL reads it, to the microsecond: `2026-11-22T01:41:15.123456Z`. */
 export function microsToText(micros: bigint): string {
-  const ms = micros / 1_000n
-  return `${new Date(Number(ms)).toISOString().slice(0, -1)}${String(micros - ms * 1_000n).padStart(3, '0')}Z`
+  const rest = ((micros % 1_000n) + 1_000n) % 1_000n // Never negative, also before 1970.
+  return `${new Date(Number((micros - rest) / 1_000n)).toISOString().slice(0, -1)}${String(rest).padStart(3, '0')}Z`
 }
 
 // A plus sign that nobody escaped arrives as a space.

@@ -1,8 +1,9 @@
 import type { Db } from '#db/pool.ts'
 
 const FOLD_MS = 10 * 60_000
-/** Hours of one transaction: late reports wait for it. */
+/** Hours and rows of one transaction: late reports wait for it. */
 const HOURS_MAX = 24 * 7
+const ROWS_MAX = 200_000
 
 /**
  * Folds quarter hours that are past into hours, now and then: stats are the same before and after, and read less. Any
@@ -35,7 +36,7 @@ export function createUsageFolder(deps: { db: Db; onError: (error: unknown) => v
 }
 
 /** One step. Returns up to when everything is folded, in milliseconds since 1970. */
-export async function foldUsage(db: Db): Promise<number> {
-  const { rows } = await db.query<{ until: Date }>('select fold_usage($1) as until', [HOURS_MAX])
+export async function foldUsage(db: Db, rowsMax = ROWS_MAX): Promise<number> {
+  const { rows } = await db.query<{ until: Date }>('select fold_usage($1, $2) as until', [HOURS_MAX, rowsMax])
   return rows[0]?.until.getTime() ?? 0
 }

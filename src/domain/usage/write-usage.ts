@@ -1,9 +1,13 @@
 import { byteaArray, textArray } from '#db/array-literal.ts'
+import { sqlState } from '#db/failures.ts'
 import type { Db, Tx } from '#db/pool.ts'
 import { claimedBefore } from '#domain/conversations/conversation-call.ts'
 import type { PriceBook } from '#domain/price-book.ts'
+import { AppError } from '#src/errors.ts'
 import { priceReport } from './price-report.ts'
 import { type Reporter, type Stored, storedColumns, type UsageRow } from './stored-usage.ts'
+
+const CHECK_VIOLATION = '23514'
 
 /** Adds rows with their part of the roll-up, one statement; what was there before is read instead. */
 export async function writeUsage(
@@ -20,7 +24,7 @@ export async function writeUsage(
       const value = of(row)
       return value === null ? null : String(value)
     })
-  const { rows: added } = await db.query<Stored>({
+  const statement = {
     name: 'record_usage',
     text: insertion,
     values: [
@@ -48,7 +52,8 @@ export async function writeUsage(
       texts(({ report }) => report.metadata),
       texts(({ report }) => report.conversationId),
     ],
-  })
+  }
+  const { rows: added } = await db.query<Stored>(statement).catch(refuseTooMuch)
   for (const row of added) written.set(row.logId, { ...row, isNew: true })
   const known = rows.filter(({ id }) => !written.has(id)).map(({ id }) => id)
   if (known.length === 0) return
@@ -59,6 +64,16 @@ export async function writeUsage(
   for (const row of before) written.set(row.logId, { ...row, isNew: false })
   const claims = known.filter((id) => !written.has(id))
   if (claims.length > 0) for (const [id, row] of await claimedBefore(db, claims)) written.set(id, row)
+}
+
+/** The sums of a quarter hour are bounded, so that hours can be made of them: nobody consumes as much. */
+function refuseTooMuch(error: unknown): never {
+  if (sqlState(error) !== CHECK_VIOLATION || Reflect.get(Object(error), 'constraint') !== 'usage_15m_addable')
+    throw error
+  throw new AppError('body_invalid', {
+    message: 'Input should not bring the usage of a quarter hour above 2.3 billion dollars or 2.3e18 tokens',
+    cause: error,
+  })
 }
 
 // One statement, so one commit: a row counts in the roll-up exactly when it was added here. Each step goes by the order of

@@ -1,8 +1,11 @@
 import { type Static, Type } from 'typebox'
+import { TOKENS_PER_REQUEST_MAX } from '#billing/usage.ts'
 import type { Conversation } from '#domain/conversations/conversations.ts'
 import type { Message, NewMessage } from '#domain/conversations/messages.ts'
 import { MESSAGES_MAX } from '#domain/conversations/messages.ts'
 
+// Its maximum is that of one call, so that their sum over a conversation stays a number that can be kept.
+const MessageTokens = Type.Optional(Type.Integer({ minimum: 0, maximum: TOKENS_PER_REQUEST_MAX }))
 const Tokens = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][0]>(schema: Schema) => Type.Union([schema, Type.Null()])
 const Time = Type.String({ format: 'date-time' })
@@ -61,8 +64,8 @@ const said = {
   tool_calls: Type.Optional(Type.Unknown()),
   tool_results: Type.Optional(Type.Unknown()),
   metadata: Type.Optional(Type.Object({}, { additionalProperties: true })),
-  input_tokens: Tokens,
-  output_tokens: Tokens,
+  input_tokens: MessageTokens,
+  output_tokens: MessageTokens,
 }
 const level = Type.Optional(
   Type.Enum(['none', 'metadata', 'full'], { description: 'Less than the project keeps, if you want less.' }),
@@ -78,7 +81,10 @@ export const MessagesBody = Type.Object({
 /** A whole call, as a client reports it that logs conversations. */
 export const CallBody = Type.Object({
   messages: Type.Array(
-    Type.Object({ role: Type.Optional(Type.String({ minLength: 1, maxLength: ROLE_CHARS_MAX })), ...said }),
+    Type.Object({
+      role: Type.Optional(Type.String({ minLength: 1, maxLength: ROLE_CHARS_MAX, pattern: '^[^\\u0000]*$' })),
+      ...said,
+    }),
     { maxItems: MESSAGES_MAX - 1 },
   ),
   response: Type.Object({
