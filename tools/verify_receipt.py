@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 INT_MAX = 2**53 - 1
 AMOUNT_MAX = 2**63
 DEPTH_MAX = 32
+SECONDS_MAX = 253_402_300_799  # The end of the year 9999.
 
 
 class Refused(Exception):
@@ -493,6 +494,7 @@ def check_statement(s):
     closing = (amount["opening"] + amount["granted"] - amount["charged"] + amount["refunded"] - amount["expired"]
                + amount["adjusted"])
     need(closing == amount["closing"], f"what moved leads to {closing}")
+    need(s["day"] != "9999-12-31", "a day that never ends")
     after = datetime.date.fromisoformat(s["day"]) + datetime.timedelta(days=1)
     need(s["issued_at"] >= f"{after.isoformat()}T00:00:00.000Z", "issued before the day was over")
     receipts, opened = s["receipts"], s["open"]
@@ -650,11 +652,15 @@ def check_bundle(raw, keys_document, trusted_root=None, witnessed_at=None):
 # The log --------------------------------------------------------------------------------------------------------------
 
 
+def is_key_name(name):
+    return re.search(r"[\s\ufeff+\x00-\x1f]", name) is None
+
+
 def parse_vkey(text):
     match = re.fullmatch(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text)
     need(match, "no vkey")
     name, key_id, material = match[1], match[2], strict_base64(match[3])
-    need(not re.search(r"[\s+]", name), "no key name")
+    need(is_key_name(name), "no key name")
     need(len(material) == 33 and material[0] in (1, 4), "not Ed25519")
     need(sha256(name.encode() + b"\n" + material)[:4].hex() == key_id, "the id is not that of the key")
     return {"name": name, "id": bytes.fromhex(key_id), "type": material[0], "key": material[1:]}
@@ -720,7 +726,7 @@ def parse_note(note):
     signatures = []
     for line in block[:-1].split("\n"):
         match = re.fullmatch(r"\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)", line)
-        need(match and "+" not in match[1], "no line of a signature")
+        need(match and is_key_name(match[1]), "no line of a signature")
         raw = strict_base64(match[2])
         need(len(raw) > 4, "a signature without bytes")
         signatures.append((match[1], raw[:4], raw[4:]))
@@ -739,7 +745,7 @@ def check_note(key, text, signatures):
             need(len(raw) == 72, "no cosignature")
             seconds = int.from_bytes(raw[:8], "big")
             message = f"cosignature/v1\ntime {seconds}\n{text}".encode()
-            need(0 < seconds <= INT_MAX and ed25519(key["key"], raw[8:], message), f"no cosignature of {key['name']}")
+            need(0 < seconds <= SECONDS_MAX and ed25519(key["key"], raw[8:], message), f"no cosignature of {key['name']}")
             latest = max(latest or 0, seconds)
     return latest
 
@@ -753,7 +759,7 @@ def check_checkpoint(note, policy):
     """Size, root, and the times of the cosignatures of known witnesses."""
     text, signatures = parse_note(note)
     lines = text.split("\n")
-    need(len(lines) >= 4 and all(lines[:3]), "no checkpoint")
+    need(len(lines) >= 4 and all(lines[:-1]), "no checkpoint")
     log = next((log for log in policy["logs"] if log["name"] == lines[0]), None)
     need(log is not None, "the checkpoint of a log that is not trusted")
     need(check_note(log, text, signatures) is not None, "not signed by the log")
