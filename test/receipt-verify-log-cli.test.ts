@@ -87,6 +87,17 @@ test('a page of statements that says that there are more is not complete without
   assert.doesNotMatch((await verify([cut, ...keys, '--partial'])).out, /complete/)
 })
 
+test('an entry of a certificate is a step beside those of the certificate', async () => {
+  const good = await verify([vector('entry-good.json'), ...keys])
+  assert.equal(good.code, 0, good.out)
+  assert.match(good.out, /ok {4}content .*\n {2}ok {4}entry .*is leaf 0 of 3\n/)
+  for (const name of ['altered', 'metadata', 'relisted', 'foreign']) {
+    const { code, out } = await verify([vector(`entry-${name}.json`), ...keys])
+    assert.equal(code, 1)
+    assert.match(out, /FAIL {2}entry/, name)
+  }
+})
+
 test('the keys may be a list that the root key signed', async () => {
   const good = vector('good-complete.json')
   const manifest = ['--keys', vector('document-manifest.json')]
