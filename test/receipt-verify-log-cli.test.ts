@@ -63,6 +63,41 @@ test('what a key signed before it was revoked is good with witnesses that had se
   assert.match(late.out, /FAIL {2}key .*witnesses saw this only by/)
 })
 
+test('of several proofs the one that witnesses saw first counts, in any order', async () => {
+  const names = ['log-revoked-before.tlog-proof', 'log-revoked-late.tlog-proof']
+  for (const order of [names, names.toReversed()]) {
+    const proofs = order.flatMap((name) => ['--proof', vector(name)])
+    const policy = ['--policy', vector('log-policy-witnesses.txt')]
+    const { code, out } = await verify([vector('log-bundle-revoked.json'), ...keys, ...proofs, ...policy])
+    assert.equal(code, 0, `${order}: ${out}`)
+  }
+})
+
+test('a page of statements that says that there are more is not complete without the next', async () => {
+  const set = JSON.parse(await readFile(vector('set-whole.json'), 'utf8'))
+  const [first, ...rest] = set.statements
+  const page = (data: unknown[], next: string | null) =>
+    JSON.stringify({ object: 'list', data, has_more: next !== null, next_after: next })
+  const cut = await file('statements-1.json', page([first], first.document.day))
+  const end = await file('statements-2.json', page(rest, null))
+  const alone = await verify([cut, ...keys])
+  assert.match(alone.out, /FAIL {2}complete .*\/v1\/statements\?after=/)
+  assert.equal(alone.code, 1)
+  assert.doesNotMatch((await verify([cut, end, ...keys])).out, /complete/)
+  assert.doesNotMatch((await verify([cut, ...keys, '--partial'])).out, /complete/)
+})
+
+test('an entry of a certificate is a step beside those of the certificate', async () => {
+  const good = await verify([vector('entry-good.json'), ...keys])
+  assert.equal(good.code, 0, good.out)
+  assert.match(good.out, /ok {4}content .*\n {2}ok {4}entry .*is leaf 0 of 3\n/)
+  for (const name of ['altered', 'metadata', 'relisted', 'foreign']) {
+    const { code, out } = await verify([vector(`entry-${name}.json`), ...keys])
+    assert.equal(code, 1)
+    assert.match(out, /FAIL {2}entry/, name)
+  }
+})
+
 test('the keys may be a list that the root key signed', async () => {
   const good = vector('good-complete.json')
   const manifest = ['--keys', vector('document-manifest.json')]

@@ -9,8 +9,9 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import type { VectorIndex } from '#test/receipt-vectors/build.ts'
 import { rootSigner } from '#test/receipt-vectors/keys.ts'
 import { createTestApi } from '#test/support/http-api.ts'
-import { classify } from '#verifier/classify.ts'
+import { classify, type Item } from '#verifier/classify.ts'
 import { readVerifyPage } from '#verifier/page.ts'
+import { verifyItems } from '#verifier/verify-items.ts'
 import { buildVerifyPage } from '../tools/verify-page.ts'
 
 const folder = fileURLToPath(new URL('../src/billing/vectors/', import.meta.url))
@@ -142,6 +143,23 @@ test('a browser says of receipts and documents what the command says', { skip },
   }
   t.diagnostic(`${every.length} vectors in Chromium`)
   await page.context().close()
+})
+
+test('nothing that is given is passed over: a second list of keys, the rest of a page', async () => {
+  const given = (...names: string[]) =>
+    Promise.all(names.map(async (name) => classify(await readFile(vector(name), 'utf8'))))
+  const judge = async (items: Item[], partial = false) => verifyItems(items, { partial })
+  const good = await given('good-complete.json', 'keys.json')
+  assert.equal((await judge(good)).ok, true)
+  for (const more of ['keys.json', 'document-manifest-forged.json'])
+    assert.deepEqual((await judge([...good, ...(await given(more))])).problems, ['give one list of keys'])
+  const bundle = JSON.parse(await readFile(vector('good-complete.json'), 'utf8'))
+  const page = { object: 'list', data: [bundle], has_more: true, next_after: bundle.receipt.seq }
+  const cut = await judge([classify(JSON.stringify(page)), ...(await given('keys.json'))])
+  assert.equal(cut.ok, false)
+  assert.equal(cut.set?.steps.find(({ name }) => name === 'complete')?.ok, false)
+  assert.equal((await judge([classify(JSON.stringify(page)), ...(await given('keys.json'))], true)).ok, true)
+  assert.equal(classify(JSON.stringify({ ...page, note: 'x' })).kind, 'unreadable')
 })
 
 test('what a forger wrote is text, never markup', { skip }, async () => {

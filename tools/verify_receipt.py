@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 INT_MAX = 2**53 - 1
 AMOUNT_MAX = 2**63
 DEPTH_MAX = 32
+SECONDS_MAX = 253_402_300_799  # The end of the year 9999.
 
 
 class Refused(Exception):
@@ -493,6 +494,7 @@ def check_statement(s):
     closing = (amount["opening"] + amount["granted"] - amount["charged"] + amount["refunded"] - amount["expired"]
                + amount["adjusted"])
     need(closing == amount["closing"], f"what moved leads to {closing}")
+    need(s["day"] != "9999-12-31", "a day that never ends")
     after = datetime.date.fromisoformat(s["day"]) + datetime.timedelta(days=1)
     need(s["issued_at"] >= f"{after.isoformat()}T00:00:00.000Z", "issued before the day was over")
     receipts, opened = s["receipts"], s["open"]
@@ -552,9 +554,156 @@ def check_root(manifest, trusted):
     need(ed25519(key, signature, canonical(rest).encode()), "the root key did not sign this")
 
 
+def is_micros(value):
+    return matches(r".{19}\.\d{6}Z")(value) and is_time(value[:23] + "Z")
+
+
+def is_list(test, most, least=0):
+    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(map(test, value))
+
+
+def is_text(most):
+    return lambda value: isinstance(value, str) and 1 <= len(value) <= most
+
+
+def is_selection(value):
+    mode = value.get("mode") if isinstance(value, dict) else None
+    return isinstance(mode, str) and mode in SELECTIONS and has_fields({"mode": is_label, **SELECTIONS[mode]})(value)
+
+
+UUID = matches(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SUM = matches(r"0|[1-9][0-9]{0,22}")
+DIGEST = matches(r"sha256:[0-9a-f]{64}")
+SELECTIONS = {
+    "log_ids": {},
+    "range": {"start": is_time, "end": is_time, "certified_before": is_bool},
+    "conversation": {"conversation_id": UUID, "certified_before": is_bool},
+    "since_last_receipt": {"more": is_bool},
+}
+SUMS = {
+    "calls": is_int(0),
+    "input_tokens": is_int(0),
+    "output_tokens": is_int(0),
+    "cost_nanousd": SUM,
+    "unpriced": is_int(0),
+}
+TOTALS = {**SUMS, "cached_input_tokens": is_int(0), "input_cost_nanousd?": SUM, "output_cost_nanousd?": SUM}
+
+
+def up_to(most):
+    return lambda value: is_int(1)(value) and value <= most
+
+
+def groups_by(name):
+    groups = is_list(has_fields({**name, **SUMS}), 50, 1)
+    return has_fields({"groups": groups, "rest?": has_fields({**SUMS, "groups": up_to(10_000)})})
+
+
+CERTIFICATE = {
+    "v": one_of("fluxgate-certificate/1"),
+    "document_id": matches(r"crt_[0-9a-f]{32}"),
+    "log": ORIGIN,
+    "source": one_of("reported"),
+    "receipt_type": one_of("single", "batch"),
+    "account": ACCOUNT,
+    "project_key": PROJECT,
+    "key_id": is_label,
+    "issued_at": is_time,
+    "selection": is_selection,
+    "description?": is_text(2_000),
+    "tags?": is_list(is_text(100), 32, 1),
+    "alias_name?": is_label,
+    "model_used?": is_label,
+    "provider?": is_label,
+    "profile?": is_label,
+    "totals": has_fields(TOTALS),
+    "start": is_micros,
+    "end": is_micros,
+    "by_model": groups_by({"model_used": is_label}),
+    "by_alias": groups_by({"alias_name?": is_label}),
+    "conversations": is_int(0),
+    "conversation_ids?": is_list(UUID, 500),
+    "entries": has_fields({"n": up_to(10_000), "root": is_bytes(32), "log_ids?": is_list(UUID, 500)}),
+}
+ENTRY = {
+    "v": one_of("fluxgate-log-entry/1"),
+    "source": one_of("reported"),
+    "log_id": UUID,
+    "account": ACCOUNT,
+    "project_key": PROJECT,
+    "key_id": is_label,
+    "occurred_at": is_micros,
+    "received_at": is_micros,
+    "provider": is_label,
+    "model": is_label,
+    "model_used": is_label,
+    "alias_name?": is_label,
+    "profile": is_label,
+    "origin?": is_label,
+    "id_at_origin?": is_label,
+    "input_tokens": is_int(0),
+    "output_tokens": is_int(0),
+    "cached_input_tokens": is_int(0),
+    "usage": is_usage,
+    "latency_ms?": is_int(0),
+    "cost_status": matches(r"[a-z][a-z_]{1,63}"),
+    "cost_nanousd?": is_amount,
+    "price_book?": is_label,
+    "reported_cost?": matches(r"(0|[1-9][0-9]{0,999})(\.[0-9]{0,999}[1-9])?"),
+    "metadata_digest?": DIGEST,
+    "conversation_id?": UUID,
+    "imported_from?": is_label,
+}
+
+
+def check_certificate(c):
+    totals, entries = c["totals"], c["entries"]
+    need(totals["calls"] == entries["n"], "not as many calls as entries")
+    need((c["receipt_type"] == "single") == (entries["n"] == 1), "single is for one entry")
+    need(totals["unpriced"] <= totals["calls"], "more calls are unpriced than there are")
+    need(c["start"] <= c["end"], "the end is before the start")
+    for name in ("by_model", "by_alias"):
+        groups = c[name]["groups"] + ([c[name]["rest"]] if "rest" in c[name] else [])
+        for member in SUMS:
+            need(sum(int(g[member]) for g in groups) == int(totals[member]), f"{name}: {member} is not the sum")
+    parts = [int(totals[name]) for name in ("input_cost_nanousd", "output_cost_nanousd") if name in totals]
+    need(not parts or sum(parts) == int(totals["cost_nanousd"]), "the parts are not the cost")
+    if "log_ids" in entries:
+        ids = entries["log_ids"]
+        need(len(ids) == entries["n"] == len(set(ids)), "not each entry is listed once")
+    need(c["conversations"] <= entries["n"], "more conversations than calls")
+    if "conversation_ids" in c:
+        ids = c["conversation_ids"]
+        need(len(ids) == c["conversations"] and ids == sorted(set(ids)), "not each conversation is listed once")
+    if c["selection"]["mode"] == "range":
+        start, end = c["selection"]["start"][:23], c["selection"]["end"][:23]
+        need(start <= c["start"][:23] and c["end"][:23] < end, "an entry outside of the range")
+
+
+def check_entry(certificate, entry, inclusion, metadata):
+    """Whether an entry is the leaf of the certificate that it claims to be."""
+    need(certificate["v"] == "fluxgate-certificate/1", "no certificate")
+    check_fields(entry, ENTRY, "the entry")
+    text = canonical(entry)
+    need(utf16_length(text) <= 32_768, "the entry is too long")
+    if metadata is not None:
+        need(isinstance(metadata, str), "metadata that are no text")
+        digest = None if metadata == "{}" else "sha256:" + sha256(metadata.encode()).hex()
+        need(entry.get("metadata_digest") == digest, "other metadata")
+    path = is_list(is_bytes(32), 16)
+    check_fields(inclusion, {"pos": is_int(0), "path": path}, "the inclusion")
+    entries, pos = certificate["entries"], inclusion["pos"]
+    root = root_of_path(leaf_hash(text.encode()), pos, entries["n"], [strict_base64(n) for n in inclusion["path"]])
+    need(root == strict_base64(entries["root"]), "the path does not lead to the root of the entries")
+    need(entry["project_key"] == certificate["project_key"], "an entry of another project")
+    need("log_ids" not in entries or entries["log_ids"][pos : pos + 1] == [entry["log_id"]], "another entry is listed")
+    need(certificate["start"] <= entry["occurred_at"] <= certificate["end"], "an entry outside of the certificate")
+
+
 DOCUMENTS = {
     "fluxgate-statement/1": (STATEMENT, check_statement),
     "fluxgate-keys/1": (MANIFEST, check_manifest),
+    "fluxgate-certificate/1": (CERTIFICATE, check_certificate),
 }
 
 
@@ -601,6 +750,9 @@ def check_bundle(raw, keys_document, trusted_root=None, witnessed_at=None):
     try:
         bundle = read_strict(raw)
         need(isinstance(bundle, dict), "the bundle is not an object")
+        beside = {}
+        if "entry" in bundle and "document" in bundle:
+            beside = {name: bundle.pop(name) for name in ("entry", "inclusion", "metadata") if name in bundle}
         kind = "receipt" if set(bundle) == {"batch", "receipt"} else "document"
         need(set(bundle) == {"batch", kind}, "not exactly batch and what it is about")
         need(utf16_length(canonical(bundle)) <= (49_152 if kind == "receipt" else 278_528), "the bundle is too long")
@@ -612,7 +764,10 @@ def check_bundle(raw, keys_document, trusted_root=None, witnessed_at=None):
 
     def check_document(document):
         need(utf16_length(text) <= 262_144, "the document is too long")
-        need(isinstance(document, dict) and document.get("v") in DOCUMENTS, "not a version that is known")
+        known = isinstance(document, dict) and isinstance(document.get("v"), str) and document["v"] in DOCUMENTS
+        need(known, "not a version that is known")
+        if document["v"] == "fluxgate-certificate/1":
+            need(len(text.encode()) <= 262_144, "the certificate is too long")
         check_fields(document, DOCUMENTS[document["v"]][0], "the document")
 
     read, why_not = attempt(check_receipt if kind == "receipt" else check_document, signed)
@@ -644,17 +799,24 @@ def check_bundle(raw, keys_document, trusted_root=None, witnessed_at=None):
     steps.take("content", lambda document: DOCUMENTS[document["v"]][1](document), read)
     if read is not None and read["v"] == "fluxgate-keys/1":
         steps.take("root", lambda manifest: check_root(manifest, trusted_root), read)
+    if beside:
+        sent = [beside.get(name) for name in ("entry", "inclusion", "metadata")]
+        steps.take("entry", lambda document: check_entry(document, *sent), read)
     return steps
 
 
 # The log --------------------------------------------------------------------------------------------------------------
 
 
+def is_key_name(name):
+    return re.search(r"[\s\ufeff+\x00-\x1f]", name) is None
+
+
 def parse_vkey(text):
     match = re.fullmatch(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text)
     need(match, "no vkey")
     name, key_id, material = match[1], match[2], strict_base64(match[3])
-    need(not re.search(r"[\s+]", name), "no key name")
+    need(is_key_name(name), "no key name")
     need(len(material) == 33 and material[0] in (1, 4), "not Ed25519")
     need(sha256(name.encode() + b"\n" + material)[:4].hex() == key_id, "the id is not that of the key")
     return {"name": name, "id": bytes.fromhex(key_id), "type": material[0], "key": material[1:]}
@@ -720,7 +882,7 @@ def parse_note(note):
     signatures = []
     for line in block[:-1].split("\n"):
         match = re.fullmatch(r"\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)", line)
-        need(match and "+" not in match[1], "no line of a signature")
+        need(match and is_key_name(match[1]), "no line of a signature")
         raw = strict_base64(match[2])
         need(len(raw) > 4, "a signature without bytes")
         signatures.append((match[1], raw[:4], raw[4:]))
@@ -739,7 +901,7 @@ def check_note(key, text, signatures):
             need(len(raw) == 72, "no cosignature")
             seconds = int.from_bytes(raw[:8], "big")
             message = f"cosignature/v1\ntime {seconds}\n{text}".encode()
-            need(0 < seconds <= INT_MAX and ed25519(key["key"], raw[8:], message), f"no cosignature of {key['name']}")
+            need(0 < seconds <= SECONDS_MAX and ed25519(key["key"], raw[8:], message), f"no cosignature of {key['name']}")
             latest = max(latest or 0, seconds)
     return latest
 
@@ -753,7 +915,7 @@ def check_checkpoint(note, policy):
     """Size, root, and the times of the cosignatures of known witnesses."""
     text, signatures = parse_note(note)
     lines = text.split("\n")
-    need(len(lines) >= 4 and all(lines[:3]), "no checkpoint")
+    need(len(lines) >= 4 and all(lines[:-1]), "no checkpoint")
     log = next((log for log in policy["logs"] if log["name"] == lines[0]), None)
     need(log is not None, "the checkpoint of a log that is not trusted")
     need(check_note(log, text, signatures) is not None, "not signed by the log")
@@ -920,6 +1082,8 @@ def judge_vectors(folder):
     for vector in index["documents"]:
         raw = (folder / vector["file"]).read_bytes()
         found[vector["file"]] = check_bundle(raw, keys, trusted_root=index["root_key_id"])
+    for vector in index["entries"]:
+        found[vector["file"]] = check_bundle((folder / vector["file"]).read_bytes(), keys)
     for vector in index["sets"]:
         found[vector["file"]] = check_set((folder / vector["file"]).read_bytes())
     for vector in index["proofs"]:

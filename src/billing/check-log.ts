@@ -13,19 +13,24 @@ export interface LogCheck {
 }
 
 /**
- * Whether the log has the batch of a bundle, under a checkpoint that the policy accepts. Of several proofs the one of this batch
- * is looked for. `bundle` is parsed JSON of any kind; never throws.
+ * Whether the log has the batch of a bundle, under a checkpoint that the policy accepts. Of several proofs of this batch
+ * the one that witnesses saw first counts. `bundle` is parsed JSON of any kind; never throws.
  */
 export async function checkLog(bundle: unknown, proofs: readonly string[], policy: TlogPolicy): Promise<LogCheck> {
   const root = rootOf(bundle)
   if (root === undefined) return { step: notReached('log', 'the batch is not readable') }
   let problem = 'there is no proof'
+  let best: LogCheck | undefined
   for (const proof of proofs) {
     const check = await checkProof(root, proof, policy)
-    if (check.step.ok) return check
+    if (check.step.ok) {
+      if (check.witnessedAt === undefined) return check
+      if (best?.witnessedAt === undefined || check.witnessedAt < best.witnessedAt) best = check
+      continue
+    }
     problem = proofs.length === 1 ? check.step.detail : 'none of the proofs is of this batch, or none is good'
   }
-  return { step: failed('log', problem) }
+  return best ?? { step: failed('log', problem) }
 }
 
 async function checkProof(root: Uint8Array, proof: string, policy: TlogPolicy): Promise<LogCheck> {

@@ -96,9 +96,9 @@ export const statementFields: Fields<Statement> = {
   open: object('a count and its numbers', openFields),
 }
 
-/** The first instant after the day, as times are written on documents. */
-function endOfDay(day: string): string {
-  return new Date(Date.parse(`${day}T00:00:00.000Z`) + 86_400_000).toISOString()
+/** The first instant after the day, in milliseconds: after the last day of 9999 it has no text that compares with others. */
+function endOfDay(day: string): number {
+  return Date.parse(`${day}T00:00:00.000Z`) + 86_400_000
 }
 
 /** Whether a statement agrees with itself. `detail` names the first rule that it breaks. */
@@ -124,7 +124,7 @@ function moneyProblem(statement: Statement): string | undefined {
     BigInt(adjusted_nanousd)
   if (closing !== BigInt(statement.closing_nanousd))
     return `what moved on the day leads to ${closing} nano-dollars, it closes with ${statement.closing_nanousd}`
-  if (statement.issued_at < endOfDay(statement.day)) return 'it was issued before its day was over'
+  if (Date.parse(statement.issued_at) < endOfDay(statement.day)) return 'it was issued before its day was over'
   return undefined
 }
 

@@ -1,9 +1,12 @@
+import { type BundlePage, missingPage } from './bundle-page.ts'
+import { CERTIFICATE_VERSION } from './certificate.ts'
 import { checkLog } from './check-log.ts'
 import { checkOpenings, type Openings } from './check-openings.ts'
 import { parseReceipt } from './parse-receipt.ts'
 import type { Receipt } from './receipt.ts'
 import { STATEMENT_VERSION, type Statement } from './statement.ts'
 import type { TlogPolicy } from './tlog/policy.ts'
+import { type SentEntry, verifyCertifiedEntry } from './verify-certified-entry.ts'
 import { verifyDocumentBundle } from './verify-document.ts'
 import { verifyBundle } from './verify-receipt.ts'
 import { type SetVerification, verifySet } from './verify-set.ts'
@@ -20,9 +23,15 @@ export interface Report {
   receipts: readonly (Verdict & { receipt_id?: string })[]
   documents: readonly (Verdict & { document_id?: string })[]
   /** What the receipts say together. */
-  set?: Omit<SetVerification, 'steps'> & { steps: readonly { name: string; ok: boolean; detail: string }[] }
+  set?: Omit<SetVerification, 'steps'> & { steps: readonly SetStep[] }
   /** What receipts and statements say together. */
-  statements?: StatementsVerification
+  statements?: Omit<StatementsVerification, 'steps'> & { steps: readonly SetStep[] }
+}
+
+interface SetStep {
+  name: string
+  ok: boolean
+  detail: string
 }
 
 export interface VerifyAllOptions {
@@ -37,6 +46,8 @@ export interface VerifyAllOptions {
   together: boolean
   /** They are a selection: numbers may be missing. */
   partial: boolean
+  /** The pages that they came on. */
+  pages?: readonly BundlePage[]
 }
 
 /** Takes every step that can be taken of these bundles, as parsed JSON. Never throws, whatever they are. */
@@ -51,7 +62,12 @@ export async function verifyAll(bundles: readonly unknown[], options: VerifyAllO
     const more: VerifyStep[] = log === undefined ? [] : [log.step]
     const trust = { witnessedAt: log?.witnessedAt, rootKeyId: options.rootKeyId }
     if (typeof bundle === 'object' && bundle !== null && 'document' in bundle) {
-      const { document, ...verdict } = await verifyDocumentBundle(bundle, options.keys, trust)
+      const { certified, rest } = splitEntry(bundle)
+      const { document, ...verdict } = await verifyDocumentBundle(rest, options.keys, trust)
+      if (certified !== undefined) {
+        const certificate = document?.v === CERTIFICATE_VERSION ? document : undefined
+        more.unshift(await verifyCertifiedEntry(certificate, certified))
+      }
       if (document?.v === STATEMENT_VERSION) statements.push(document)
       documents.push(withSteps(verdict, more))
       continue
@@ -70,12 +86,27 @@ export async function verifyAll(bundles: readonly unknown[], options: VerifyAllO
           statements,
           { partial },
         )
+  const pages = partial ? [] : (options.pages ?? [])
+  const missing = pages.flatMap((page) => missingPage(page, bundles) ?? [])
   return {
     receipts,
     documents,
-    ...(receipts.length > 0 && { set: compare(receiptBundles, partial, stated) }),
-    ...(stated && { statements: stated }),
+    ...(receipts.length > 0 && { set: withMore(compare(receiptBundles, partial, stated), missing) }),
+    ...(stated && { statements: withMore(stated, receipts.length > 0 ? [] : missing) }),
   }
+}
+
+function withMore<T extends { ok: boolean; steps: readonly SetStep[] }>(
+  found: T,
+  more: readonly SetStep[],
+): Omit<T, 'steps'> & { steps: readonly SetStep[] } {
+  return { ...found, ok: found.ok && more.length === 0, steps: [...found.steps, ...more] }
+}
+
+/** What stands beside a certificate in the bundle of one of its entries; any other bundle is left as it is. */
+function splitEntry(bundle: object): { certified?: SentEntry; rest: unknown } {
+  const { entry, inclusion, metadata, ...rest } = bundle as Record<string, unknown>
+  return entry === undefined ? { rest: bundle } : { certified: { entry, inclusion, metadata }, rest }
 }
 
 function withSteps<V extends Verdict>(verdict: V, more: readonly VerifyStep[]): V {

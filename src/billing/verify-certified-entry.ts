@@ -9,7 +9,7 @@ import { failed, messageOf, notReached, passed, type VerifyStep } from './verify
 const PATH_NODES_MAX = 16
 
 /** What stands beside a certificate in the bundle of one of its entries, as parsed JSON. */
-interface SentEntry {
+export interface SentEntry {
   entry: unknown
   /** `{"path": […], "pos": n}` */
   inclusion: unknown
@@ -28,6 +28,7 @@ export async function verifyCertifiedEntry(
     await checkMetadata(entry, sent.metadata)
     const { n, root } = certificate.entries
     const { pos, path } = readInclusion(sent.inclusion)
+    checkBelongs(entry, certificate, pos)
     const reached = await rootFromPath({ leaf: await hashLeaf(encodeLogEntry(entry)), index: pos, size: n, path })
     if (reached === undefined || !isSame(reached, decodeBase64(root)))
       return failed('entry', `leaf ${pos} of ${n} does not lead to the root of the certificate`)
@@ -35,6 +36,15 @@ export async function verifyCertifiedEntry(
   } catch (error) {
     return failed('entry', messageOf(error))
   }
+}
+
+/** The root alone would let an operator list other ids than those of the leaves, or the entries of somebody else. */
+function checkBelongs(entry: LogEntry, { project_key, entries, start, end }: Certificate, pos: number): void {
+  if (entry.project_key !== project_key) throw new Error('the entry is of another project')
+  if (entries.log_ids !== undefined && entries.log_ids[pos] !== entry.log_id)
+    throw new Error(`the certificate lists another entry as leaf ${pos}`)
+  if (entry.occurred_at < start || entry.occurred_at > end)
+    throw new Error('the entry lies outside of the time of the certificate')
 }
 
 async function checkMetadata(entry: LogEntry, metadata: unknown): Promise<void> {

@@ -139,10 +139,15 @@ function report({ out }: Pick<CliDeps, 'out'>, finding: MonitorFinding, json: bo
       return
     }
     case 'fork':
-      out.write(`FORK: ${finding.problem}\n\nseen before:\n\n${finding.kept}\nserved now:\n\n${finding.seen}`)
+      out.write(shown(`FORK: ${finding.problem}\n\nseen before:\n\n${finding.kept}\nserved now:\n\n${finding.seen}`))
       return
     case 'signature':
     case 'tiles':
-      out.write(`FAILED: ${finding.problem}\n\nserved now:\n\n${finding.seen}\n`)
+      out.write(shown(`FAILED: ${finding.problem}\n\nserved now:\n\n${finding.seen}\n`))
   }
+}
+
+/** Whatever the log serves, it cannot steer the terminal. Notes have line feeds, and a dash before each signature. */
+function shown(text: string): string {
+  return text.replace(/[^\x20-\x7e\n—]/g, '?')
 }

@@ -3,7 +3,6 @@ import type { Openings } from '#billing/check-openings.ts'
 import type { TlogPolicy } from '#billing/tlog/policy.ts'
 import { type Report, verifyAll } from '#billing/verify-all.ts'
 import { unreadable } from '#billing/verify-receipt.ts'
-import type { SetVerification } from '#billing/verify-set.ts'
 import {
   type BundleFile,
   isHttp,
@@ -188,19 +187,5 @@ async function readInputs({ stdin }: Deps, options: Options): Promise<Inputs> {
 async function verifyFiles(inputs: Inputs, bundles: readonly unknown[], partial: boolean): Promise<Report> {
   const { files } = inputs
   const isOne = bundles.length === 1 && files.every((file) => !file.isList)
-  const report = await verifyAll(bundles, { ...inputs, together: !isOne, partial })
-  const { set } = report
-  if (set === undefined || partial) return report
-  const steps = [...set.steps, ...files.flatMap((file) => missingPage(file, set.accounts) ?? [])]
-  return { ...report, set: { ...set, ok: steps.every(({ ok }) => ok), steps } }
-}
-
-/** A page that says that there are more is complete only together with the next one, of the same account. */
-function missingPage({ bundles, moreAfter }: BundleFile, accounts: SetVerification['accounts']) {
-  if (moreAfter === undefined) return undefined
-  const last = bundles.at(-1) as { receipt?: { account?: unknown } } | null | undefined
-  const seen = accounts.find(({ account }) => account === last?.receipt?.account)
-  if (seen !== undefined && seen.last > moreAfter) return undefined
-  const detail = `the list is not complete: name GET /v1/receipts?after=${moreAfter} as another file, or use --partial`
-  return { name: 'complete', ok: false, detail }
+  return verifyAll(bundles, { ...inputs, together: !isOne, partial, pages: files })
 }

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs'
+import { type BundlePage, readPage } from '#billing/bundle-page.ts'
 import { checkManifest, checkRootSignature, MANIFEST_VERSION } from '#billing/key-manifest.ts'
 import { parseReceiptKeys } from '#billing/receipt-keys.ts'
 import { parseTlogPolicy, policyOf, type TlogPolicy } from '#billing/tlog/policy.ts'
@@ -16,12 +17,9 @@ const OPENING_BYTES_MAX = 512 * 1024 * 1024
 const FETCH_TIMEOUT_MS = 10_000
 
 /** What a file claims to be: bundles of receipts and documents. */
-export interface BundleFile {
-  bundles: readonly unknown[]
+export interface BundleFile extends BundlePage {
   /** Whether it claims to be more than one bundle by itself. */
   isList: boolean
-  /** The number after which its next page begins, when it says that there is one. */
-  moreAfter?: number
   problem?: string
 }
 
@@ -108,26 +106,11 @@ export async function readBundleFile(path: string, stdin: NodeJS.ReadableStream)
   try {
     const value = parseStrictJson(text, RECEIPT_FILE_BYTES_MAX)
     if (Array.isArray(value)) return { bundles: value, isList: true }
-    if (typeof value === 'object' && value !== null && 'data' in value) return readPage(value)
+    if (typeof value === 'object' && value !== null && 'data' in value) return { ...readPage(value), isList: true }
     return { bundles: [value], isList: false }
   } catch (error) {
     return { bundles: [], isList: false, problem: error instanceof Error ? error.message : String(error) }
   }
-}
-
-/** Exactly what GET /v1/receipts or GET /v1/statements answers: with other members it would be unclear what was checked. */
-function readPage(page: object): BundleFile {
-  const { object, data, has_more, next_after } = page as Record<string, unknown>
-  const hasNext = typeof next_after === 'number' || (typeof next_after === 'string' && next_after !== '')
-  if (
-    Object.keys(page).sort().join() !== 'data,has_more,next_after,object' ||
-    object !== 'list' ||
-    !Array.isArray(data) ||
-    typeof has_more !== 'boolean' ||
-    !(hasNext || (next_after === null && !has_more))
-  )
-    throw new Error('this is no bundle, no array of bundles and no page as GET /v1/receipts answers it')
-  return { bundles: data, isList: true, ...(typeof next_after === 'number' && has_more && { moreAfter: next_after }) }
 }
 
 function parseLater(text: string): () => unknown {

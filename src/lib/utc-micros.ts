@@ -5,5 +5,5 @@ import { isUtcMillis } from './utc-millis.ts'
  * 9999. Two such texts compare as strings in the order of time. PostgreSQL keeps times to the microsecond.
  */
 export function isUtcMicros(value: unknown): value is string {
-  return typeof value === 'string' && /\.\d{6}Z$/.test(value) && isUtcMillis(`${value.slice(0, 23)}Z`)
+  return typeof value === 'string' && /^.{19}\.\d{6}Z$/.test(value) && isUtcMillis(`${value.slice(0, 23)}Z`)
 }

@@ -1,3 +1,4 @@
+import { type BundlePage, readPage } from '#billing/bundle-page.ts'
 import { MANIFEST_VERSION } from '#billing/key-manifest.ts'
 import { parseStrictJson } from '#lib/strict-json.ts'
 
@@ -6,7 +7,7 @@ export const ITEM_CHARS_MAX = 32 * 1024 * 1024
 
 /** What a text is, told by its own look: whoever pastes something need not say. */
 export type Item =
-  | { kind: 'bundles'; bundles: readonly unknown[]; label: string }
+  | { kind: 'bundles'; bundles: readonly unknown[]; label: string; page?: BundlePage }
   | { kind: 'keys'; keys: unknown; label: string }
   | { kind: 'manifest'; bundle: unknown; label: string }
   | { kind: 'proof'; text: string; label: string }
@@ -30,12 +31,15 @@ export function classify(text: string): Item {
 }
 
 function classifyJson(value: unknown): Item {
-  if (Array.isArray(value)) return { kind: 'bundles', bundles: value, label: `a list of ${value.length} bundles` }
+  if (Array.isArray(value))
+    return { kind: 'bundles', bundles: value, label: `a list of ${value.length} bundles`, page: { bundles: value } }
   if (typeof value !== 'object' || value === null)
     throw new Error('this is no receipt, no document and no list of keys')
   if ('keys' in value && 'current_key_id' in value) return { kind: 'keys', keys: value, label: 'a list of keys' }
-  if ('data' in value && Array.isArray(value.data))
-    return { kind: 'bundles', bundles: value.data, label: `a page of ${value.data.length} bundles` }
+  if ('data' in value) {
+    const page = readPage(value)
+    return { kind: 'bundles', bundles: page.bundles, label: `a page of ${page.bundles.length} bundles`, page }
+  }
   if ('document' in value) {
     const version: unknown = Reflect.get(Object(value.document), 'v')
     if (version === MANIFEST_VERSION)

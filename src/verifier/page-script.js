@@ -56,15 +56,22 @@ function stepRows(title, steps) {
   return [element('h3', '', title), element('table', '', ...rows)]
 }
 
+/** How often something was shown: what was asked for before must not come after it. */
+let shows = 0
+
 async function show() {
+  shows += 1
+  const mine = shows
   listItems()
   const out = byId('result')
   if (items.length === 0) {
     out.replaceChildren()
     return
   }
+  out.replaceChildren()
   const rootKeyId = byId('root').value.trim() || undefined
   const report = await verifyItems(items, { rootKeyId, partial: byId('partial').checked })
+  if (mine !== shows) return
   const counted = [...report.receipts, ...report.documents]
   const good = counted.filter(({ ok }) => ok).length
   const verdict = element('p', report.ok ? 'verdict ok' : 'verdict fail', report.ok ? 'All is well' : 'Not verified')

@@ -22,11 +22,15 @@ export async function verifyItems(
   const problems = items.flatMap((item) => (item.kind === 'unreadable' ? [`${item.label}: ${item.problem}`] : []))
   const bundles = items.flatMap((item) => (item.kind === 'bundles' ? item.bundles : []))
   const proofs = items.flatMap((item) => (item.kind === 'proof' ? [item.text] : []))
+  const pages = items.flatMap((item) => (item.kind === 'bundles' ? (item.page ?? []) : []))
   const manifest = items.find((item) => item.kind === 'manifest')
   const keys = manifest === undefined ? items.find((item) => item.kind === 'keys')?.keys : keysOf(manifest.bundle)
   const nothing = { ok: false, receipts: [], documents: [] }
   if (bundles.length > BUNDLES_MAX)
     return { ...nothing, problems: [...problems, `give at most ${BUNDLES_MAX} receipts`] }
+  // Of two lists one would be passed over without a word.
+  if (items.filter(({ kind }) => kind === 'keys' || kind === 'manifest').length > 1)
+    problems.push('give one list of keys')
   if (manifest === undefined && rootKeyId !== undefined) problems.push('the keys are not a list that a root key signed')
   if (keys === undefined)
     return { ...nothing, problems: [...problems, 'give the public keys as well: public-keys.json'] }
@@ -38,12 +42,13 @@ export async function verifyItems(
     return undefined
   })
   if (proofs.length > 0 && policy === undefined) problems.push('a proof is of a log: give its key, or a policy')
-  const report = await verifyAll(bundles, { keys, rootKeyId, proofs, policy, together: bundles.length > 1, partial })
+  const together = bundles.length > 1 || pages.length > 0
+  const report = await verifyAll(bundles, { keys, rootKeyId, proofs, policy, together, partial, pages })
   const { document: _, ...listed } = signed ?? { ok: true, steps: [] }
   const documents = signed === undefined ? report.documents : [listed, ...report.documents]
   const all = [...report.receipts, ...documents]
-  const together = report.set?.ok !== false && report.statements?.ok !== false
-  const ok = all.length > 0 && all.every((one) => one.ok) && together && problems.length === 0
+  const agree = report.set?.ok !== false && report.statements?.ok !== false
+  const ok = all.length > 0 && all.every((one) => one.ok) && agree && problems.length === 0
   return { ...report, documents, ok, problems }
 }
 

@@ -136,6 +136,14 @@ test('an imported receipt is served in its old shape, in any time zone, and veri
   }
 })
 
+test('what llmring-server signed under an id of this server is no receipt of this server', async () => {
+  for (const receipt_id of [`rcp_${'a'.repeat(32)}`, `crt_${'a'.repeat(32)}`]) {
+    const { receipt, signature } = signed({ receipt_id })
+    const { body } = await api.call(`POST ${RECEIPTS}/verify`, { key: null, body: { ...receipt, signature } })
+    assert.deepEqual([body.valid, body.key_id], [false, null], receipt_id)
+  }
+})
+
 test('a receipt that verifies with no key and in no zone is kept as it is, and says so', async () => {
   const project = await api.openProject('unverifiable')
   const { receipt, signature } = signed()

@@ -42,7 +42,7 @@ after(async () => {
 })
 
 /** Runs the monitor on what `serving()` names at each request. */
-async function monitor(serving: () => string, args: string[]) {
+async function monitor(serving: () => string, args: string[], plain = false) {
   const server = createServer((request, response) => {
     readFile(join(serving(), (request.url ?? '').slice(1))).then(
       (bytes) => response.end(bytes),
@@ -53,11 +53,11 @@ async function monitor(serving: () => string, args: string[]) {
   const { port } = server.address() as AddressInfo
   const out = new PassThrough()
   const err = new PassThrough()
-  const words = [`http://127.0.0.1:${port}`, '--vkey', logSigner.vkey, '--json', ...args]
+  const words = [`http://127.0.0.1:${port}`, '--vkey', logSigner.vkey, ...(plain ? [] : ['--json']), ...args]
   try {
     const code = await run({ out, err }, words)
     const text = String(out.read() ?? '')
-    return { code, report: text === '' ? undefined : JSON.parse(text), err: String(err.read() ?? '') }
+    return { code, report: text === '' || plain ? undefined : JSON.parse(text), text, err: String(err.read() ?? '') }
   } finally {
     server.closeAllConnections()
     server.close()
@@ -87,6 +87,16 @@ test('a log is watched as it grows: only new leaves are read, and a second look 
   }
   // From the beginning of the tile in which the last look ended.
   assert.deepEqual(checked, [300, 700 - 256, 1_100 - 512, 1_100 - 1_024])
+})
+
+test('what a log serves cannot steer the terminal', async () => {
+  const hostile = await copyOf('log-700')
+  const good = await readFile(join(hostile, 'checkpoint'), 'utf8')
+  await writeFile(join(hostile, 'checkpoint'), `${good}\u001b]0;owned\u0007\u009b2J\rok: 700 leaves\n`)
+  const { code, text } = await monitor(() => hostile, [], true)
+  assert.equal(code, 1)
+  assert.match(text, /^FAILED: /)
+  assert.doesNotMatch(text, /[\p{Cc}--\n]/v)
 })
 
 test('a server that lags is told apart from one that forks', async () => {

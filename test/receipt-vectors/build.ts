@@ -1,6 +1,7 @@
 import { RECEIPT_VERSION } from '#billing/receipt.ts'
 import type { DocumentStepName } from '#billing/verify-document.ts'
 import { brokenVectors } from './broken.ts'
+import { certificateVectors, type EntryVector, entryVectors } from './certificate-vectors.ts'
 import { documentVectors } from './document-vectors.ts'
 import { goodVectors } from './good.ts'
 import { rootSigner, vectorKeys } from './keys.ts'
@@ -15,6 +16,8 @@ export interface VectorIndex {
   /** The name of the root key that a verifier of these documents knows. */
   root_key_id: string
   documents: { file: string; expect: 'ok' | DocumentStepName; why: string }[]
+  /** Bundles of one entry of a certificate. */
+  entries: { file: string; expect: EntryVector['expect']; why: string }[]
   sets: { file: string; expect: 'ok' | SetStep; why: string }[]
   proofs: { bundle: string; proof: string; policy: string; expect: 'ok' | LogStep; why: string }[]
   consistency: { file: string; expect: ConsistencyVector['expect']; why: string }[]
@@ -30,6 +33,7 @@ export function buildVectors(): Map<string, string> {
     vectors: [],
     root_key_id: rootSigner.keyId,
     documents: [],
+    entries: [],
     sets: [],
     proofs: [],
     consistency: [],
@@ -40,8 +44,10 @@ export function buildVectors(): Map<string, string> {
   for (const { name, expect, why, text } of brokenVectors) {
     index.vectors.push({ file: add(files, `broken-${name}.json`, text), expect, why })
   }
-  for (const { name, expect, why, text } of documentVectors)
+  for (const { name, expect, why, text } of [...documentVectors, ...certificateVectors])
     index.documents.push({ file: add(files, `document-${name}.json`, text), expect, why })
+  for (const { name, expect, why, text } of entryVectors)
+    index.entries.push({ file: add(files, `entry-${name}.json`, text), expect, why })
   for (const { name, expect, why, text } of setVectors)
     index.sets.push({ file: add(files, `set-${name}.json`, text), expect, why })
   for (const [name, text] of logFiles) add(files, name, text)

@@ -3,6 +3,7 @@ import { parseReceipt } from '#billing/parse-receipt.ts'
 import { checkConsistency } from '#billing/tlog/check-consistency.ts'
 import { decodeHash, verifyCheckpoint } from '#billing/tlog/checkpoint.ts'
 import { parseTlogPolicy } from '#billing/tlog/policy.ts'
+import { verifyAll } from '#billing/verify-all.ts'
 import { parseDocument, verifyDocumentText } from '#billing/verify-document.ts'
 import { verifyBundle, verifyBundleText } from '#billing/verify-receipt.ts'
 import { verifySet } from '#billing/verify-set.ts'
@@ -40,6 +41,11 @@ export async function judge(index: VectorIndex, read: (file: string) => Promise<
   for (const vector of index.documents) {
     const verdict = await verifyDocumentText(await read(vector.file), keys, { rootKeyId: index.root_key_id })
     add(vector.file, vector, verdict.steps)
+  }
+  for (const vector of index.entries) {
+    const bundle = parseStrictJson(await read(vector.file))
+    const { documents } = await verifyAll([bundle], { keys, proofs: [], together: false, partial: false })
+    add(vector.file, vector, documents[0]?.steps ?? [])
   }
   for (const vector of index.sets) {
     const set = parseStrictJson(await read(vector.file)) as Record<'receipts' | 'statements', Record<string, unknown>[]>

@@ -139,6 +139,8 @@ test('a checkpoint is accepted by its policy, and by no stricter one', async () 
     [note.replace('\n5\n', '\n6\n'), { ...policy, quorum: 0 }],
     [encodeNote(text, [log.line(text), two.line(text, 1), one.line(`${text}x\n`, 1)]), { ...policy, quorum: 0 }],
     [encodeNote(text, [log.line(text), one.line(text, 0), two.line(text, 1)]), policy],
+    // As text, a time after the year 9999 comes before every other.
+    [encodeNote(text, [log.line(text), one.line(text, 253_402_300_800), two.line(text, 1)]), policy],
   ] as const
   for (const [at, [bad, under]] of problems.entries())
     assert.notEqual((await verifyCheckpoint(bad, under)).problem, undefined, `problem ${at}`)

@@ -12,6 +12,8 @@ const typeBytes: Readonly<Record<KeyType, number>> = { note: 0x01, cosignature: 
 const PUBLIC_KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
 const TIME_BYTES = 8
+/** The last second of the year 9999: later ones have no text that compares with other times. */
+const TIME_MAX = 253_402_300_799
 
 /** Who may have signed: made by parseVerifierKey or verifierKey, so that the id belongs to the rest. */
 export interface VerifierKey {
@@ -86,11 +88,11 @@ export async function verifyNote(note: SignedNote, key: VerifierKey): Promise<No
   return key.type === 'note' || latest === undefined ? { state: 'good' } : { state: 'good', time: latest }
 }
 
-/** Undefined for a time that no signer can mean: none at all, zero, or later than a safe integer of seconds. */
+/** Undefined for a time that no signer can mean: none at all, zero, or after the year 9999. */
 function timeOf(bytes: Bytes): number | undefined {
   if (bytes.byteLength < TIME_BYTES) return undefined
   const time = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0))
-  return Number.isSafeInteger(time) && time > 0 ? time : undefined
+  return time > 0 && time <= TIME_MAX ? time : undefined
 }
 
 async function isSigned(key: VerifierKey, signature: Bytes, message: Bytes): Promise<boolean> {
