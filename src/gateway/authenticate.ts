@@ -19,26 +19,17 @@ export async function authenticateSecret(gateway: Gateway, secret: string): Prom
 }
 
 /**
- * The key that a client presents as `Authorization: Bearer`, `X-API-Key` or `X-Project-Key`; clients may send it in several
- * of them. Throws AppError invalid_api_key when they name different keys: whoever guessed which is meant could charge the
- * wrong project.
+ * The key that a client presents as `Authorization: Bearer`, `X-API-Key` or `X-Project-Key`: the first of them that is there.
+ * Clients that are told a gateway's bearer token may send a provider's key along, so what is in the others is not looked at.
  */
 export function presentedKey(headers: IncomingMessage['headers']): string | undefined {
   const { authorization } = headers
-  let key: string | undefined
   // Another scheme is somebody else's business, such as a proxy's.
-  if (authorization !== undefined && /^\s*bearer\b/i.test(authorization)) {
-    key = /^\s*bearer +(\S+)\s*$/i.exec(authorization)?.[1]
-    if (key === undefined) return undefined
-  }
+  if (authorization !== undefined && /^\s*bearer\b/i.test(authorization))
+    return /^\s*bearer +(\S+)\s*$/i.exec(authorization)?.[1]
   for (const name of ['x-api-key', 'x-project-key']) {
-    const value = headers[name]
-    if (value === undefined) continue
-    const text = String(value).trim()
-    if (text === '') continue
-    if (key !== undefined && key !== text)
-      throw new AppError('invalid_api_key', { message: 'The headers of this request present different keys.' })
-    key = text
+    const key = String(headers[name] ?? '').trim()
+    if (key !== '') return key
   }
-  return key
+  return undefined
 }
