@@ -21,7 +21,8 @@ export async function contractLlmring(context: LlmringContext, dropIsAllowed: bo
   if (before.theirs > 0) {
     if (!dropIsAllowed)
       throw new ImportRefused(
-        'contract drops alias columns and tables for good, and only a backup brings them back: add --drop-alias-storage and --i-have-a-backup',
+        `contract drops these for good, and only a backup brings them back: ${doomedNames(shape).join(', ')}. If all of them are llmring's, ` +
+          'add --drop-alias-storage and --i-have-a-backup',
       )
     await requireReady(context)
     await dropAliasStorage(target, shape)
@@ -89,6 +90,30 @@ async function requireReady({ target, source, shape, run }: LlmringContext): Pro
     )
 }
 
+/** Columns by their tables. What is called so is taken for llmring's, also where other programs share the schema. */
+function doomedColumns({ catalog, syncTables }: LlmringShape): { table: string; column: string }[] {
+  return [...catalog.tables].flatMap(([table, columns]) =>
+    table === 'aliases' || syncTables.includes(table)
+      ? []
+      : [...columns.keys()]
+          .filter(
+            (column) =>
+              column === 'alias_id' ||
+              (table === 'usage_logs' && column === 'alias') ||
+              (/(^|_)sync(ed)?(_|$)/.test(column) && ['usage_logs', 'projects', 'receipts'].includes(table)),
+          )
+          .map((column) => ({ table, column })),
+  )
+}
+
+function doomedNames(shape: LlmringShape): string[] {
+  const tables = ['aliases', ...shape.syncTables].filter((table) => shape.catalog.tables.has(table))
+  return [
+    ...tables.map((table) => `table ${table}`),
+    ...doomedColumns(shape).map(({ table, column }) => `column ${table}.${column}`),
+  ]
+}
+
 async function dropAliasStorage(target: Db, shape: LlmringShape): Promise<void> {
   const usage = tableName(shape, 'usage_logs')
   await withShortLock(target, async (tx) => {
@@ -96,17 +121,8 @@ async function dropAliasStorage(target: Db, shape: LlmringShape): Promise<void> 
     await tx.query(`drop function if exists ${quoteName(shape.catalog.schema)}.${BRIDGE}()`)
     for (const { table, name } of shape.catalog.foreignKeys.filter(({ toTable }) => toTable === 'aliases'))
       await tx.query(`alter table ${tableName(shape, table)} drop constraint if exists ${quoteName(name)}`)
-    for (const [table, columns] of shape.catalog.tables) {
-      if (table === 'aliases' || shape.syncTables.includes(table)) continue
-      const doomed = [...columns.keys()].filter(
-        (column) =>
-          column === 'alias_id' ||
-          (table === 'usage_logs' && column === 'alias') ||
-          (/(^|_)sync(ed)?(_|$)/.test(column) && ['usage_logs', 'projects', 'receipts'].includes(table)),
-      )
-      for (const column of doomed)
-        await tx.query(`alter table ${tableName(shape, table)} drop column ${quoteName(column)}`)
-    }
+    for (const { table, column } of doomedColumns(shape))
+      await tx.query(`alter table ${tableName(shape, table)} drop column ${quoteName(column)}`)
     for (const table of shape.syncTables) await tx.query(`drop table ${tableName(shape, table)}`)
     await tx.query(`drop table if exists ${tableName(shape, 'aliases')}`)
   })
