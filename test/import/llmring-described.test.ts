@@ -155,7 +155,8 @@ test('in place, with an old server that writes on: every phase, each twice, to t
   assert.deepEqual(keys, [{ name: 'proj_a' }])
   await world.report('verify')
 
-  const named = /drops these for good.*table aliases, .*table alias_sync.*column usage_logs\.alias_id.*--i-have-a-backup/
+  const named =
+    /drops these for good.*table aliases, .*table alias_sync.*column usage_logs\.alias_id.*--i-have-a-backup/
   assert.match(await world.refused('contract'), named)
   assert.match(await world.refused('contract', '--drop-alias-storage'), /--i-have-a-backup/)
   await db.query(`update llmring.aliases set model = 'openai:gpt-5' where alias = 'deep'`)
