@@ -596,3 +596,11 @@ test('a certificate of thousands lists no ids, and each of its logs still has a 
   assert.equal((await verify(bundle)).valid, true)
   assert.equal((await project.generate({ since_last_receipt: true })).body.certified_count, 1)
 })
+
+test('generate 400: logs of more tokens than a certificate can state', async () => {
+  const huge = { inputTokens: Number.MAX_SAFE_INTEGER, outputTokens: 0, cost: null }
+  const project = await openProject([huge, huge])
+  const both = await project.generate({ log_ids: project.ids })
+  assert.deepEqual([both.status, both.body.code], [400, 'selection_too_large'])
+  assert.equal((await project.generate({ log_ids: project.ids.slice(0, 1) })).status, 200)
+})

@@ -112,6 +112,8 @@ async function certify(tx: Tx, deps: CertificatesDeps, request: CertificateReque
   const issuedAt = new Date()
   const leaves = certified.map(({ leaf }) => leaf)
   const logIds = certified.map(({ entry }) => entry.log_id)
+  const summary = summarizeEntries(entriesOf(certified), deps.splitCost)
+  requireCountable(summary)
   const certificate: Certificate = {
     v: CERTIFICATE_VERSION,
     document_id: id,
@@ -124,7 +126,7 @@ async function certify(tx: Tx, deps: CertificatesDeps, request: CertificateReque
     selection,
     ...(request.description !== undefined && { description: request.description }),
     ...(request.tags !== undefined && request.tags.length > 0 && { tags: request.tags }),
-    ...summarizeEntries(entriesOf(certified), deps.splitCost),
+    ...summary,
     entries: {
       n: leaves.length,
       root: merkleRoot(leaves).toString('base64'),
@@ -167,6 +169,15 @@ async function isThere(tx: Tx, id: string, requestHash: Buffer): Promise<boolean
   if (row === undefined) return false
   if (row.hash.equals(requestHash)) return true
   throw new AppError('idempotency_mismatch')
+}
+
+/** Clients report any number of tokens; sums are stated exactly or not at all. */
+function requireCountable({ totals }: EntriesSummary): void {
+  const counts = [totals.input_tokens, totals.output_tokens, totals.cached_input_tokens]
+  if (counts.every(Number.isSafeInteger)) return
+  throw new AppError('selection_too_large', {
+    message: 'These logs report more tokens than one certificate can state. Choose fewer.',
+  })
 }
 
 function hashOf({ selection, description, tags }: CertificateRequest): Buffer {
