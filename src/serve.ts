@@ -18,7 +18,17 @@ const SAME_SIGNAL_MS = 300
 export async function serve(config: Config, out: NodeJS.WritableStream, err: NodeJS.WritableStream): Promise<number> {
   // Every write wakes a thread, which costs more than the line itself: lines go out together, a moment later.
   const destination = pino.destination({ sync: false, minLength: LOG_CHARS, periodicFlush: LOG_MS })
-  const flushLog = () => destination.flushSync()
+  // Whoever reads the output may leave. What is still to be written is dropped then: flushing it would never end.
+  let isRead = true
+  const onOutputError = (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    isRead = false
+  }
+  const flushLog = () => {
+    if (isRead) destination.flushSync()
+  }
+  out.on('error', onOutputError)
+  err.on('error', onOutputError)
   process.on('exit', flushLog)
   const timestamp = () => `,"time":"${utcMillis(Date.now())}"`
   const log = pino({ level: config.LOG_LEVEL, base: null, timestamp }, destination)
