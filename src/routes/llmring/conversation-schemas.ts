@@ -1,9 +1,12 @@
 import { type Static, Type } from 'typebox'
+import { TOKENS_PER_REQUEST_MAX } from '#billing/usage.ts'
 import type { Conversation } from '#domain/conversations/conversations.ts'
 import type { Message, NewMessage } from '#domain/conversations/messages.ts'
 import { MESSAGES_MAX } from '#domain/conversations/messages.ts'
 
 const Tokens = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+// No more than a call can consume: a conversation sums them up.
+const MessageTokens = Type.Optional(Type.Integer({ minimum: 0, maximum: TOKENS_PER_REQUEST_MAX }))
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][0]>(schema: Schema) => Type.Union([schema, Type.Null()])
 const Time = Type.String({ format: 'date-time' })
 const ROLE_CHARS_MAX = 32
@@ -61,8 +64,8 @@ const said = {
   tool_calls: Type.Optional(Type.Unknown()),
   tool_results: Type.Optional(Type.Unknown()),
   metadata: Type.Optional(Type.Object({}, { additionalProperties: true })),
-  input_tokens: Tokens,
-  output_tokens: Tokens,
+  input_tokens: MessageTokens,
+  output_tokens: MessageTokens,
 }
 const level = Type.Optional(
   Type.Enum(['none', 'metadata', 'full'], { description: 'Less than the project keeps, if you want less.' }),
