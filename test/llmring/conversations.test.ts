@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { TOKENS_PER_REQUEST_MAX } from '#billing/usage.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createTestApi, type TestApi } from '#test/support/http-api.ts'
@@ -318,6 +319,20 @@ test('messages that are added side by side get places of their own', async () =>
   assert.equal(messages.length, 24)
   for (let at = 0; at < 24; at += 2)
     assert.equal(messages[at].content.replace('a', 'b'), messages[at + 1].content, 'a batch stays together')
+})
+
+test('a message has no more tokens than a call can consume, so that the sum of a conversation has room for them', async () => {
+  const { secret } = await open('full')
+  const { body } = await api.call('POST /api/v1/conversations', { key: secret, body: {} })
+  const add = (input_tokens: number) =>
+    api.call(`POST /api/v1/conversations/${body.id}/messages/batch`, {
+      key: secret,
+      body: { messages: Array.from({ length: 2000 }, () => ({ role: 'user', content: 'x', input_tokens })) },
+    })
+  assert.equal((await add(TOKENS_PER_REQUEST_MAX + 1)).status, 422)
+  assert.equal((await add(TOKENS_PER_REQUEST_MAX)).status, 200)
+  const { body: read } = await api.call(`GET /api/v1/conversations/${body.id}`, { key: secret })
+  assert.equal(read.total_input_tokens, 2000 * TOKENS_PER_REQUEST_MAX)
 })
 
 test('404: another project’s conversations are as if they were not', async () => {

@@ -297,6 +297,8 @@ test('404: what is not there, and what belongs to another project', async () => 
   }
   assert.equal((await other.call(`GET ${RECEIPTS}/${made.receipt.receipt_id}/entries/${randomUUID()}`)).status, 404)
   assert.equal((await other.call(`GET ${RECEIPTS}/${made.receipt.receipt_id}/entries/nothing`)).status, 404)
+  for (const rest of ['', '/logs', `/entries/${log}`])
+    assert.equal((await other.call(`GET ${RECEIPTS}/crt_%00${rest}`)).status, 404, rest)
 })
 
 test('410: nothing that a client sends is signed or stored', async () => {

@@ -26,11 +26,11 @@ export const PageQuery = Type.Object({
   offset: Type.Optional(Type.Integer({ minimum: 0, maximum: RECEIPTS_OFFSET_MAX })),
 })
 
-export const ReceiptParams = Type.Object({ receipt_id: Type.String({ minLength: 1, maxLength: 255 }) })
-export const EntryParams = Type.Object({
-  receipt_id: Type.String({ minLength: 1, maxLength: 255 }),
-  log_id: Uuid,
-})
+// PostgreSQL takes no NUL.
+const ReceiptId = Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000]*$' })
+
+export const ReceiptParams = Type.Object({ receipt_id: ReceiptId })
+export const EntryParams = Type.Object({ receipt_id: ReceiptId, log_id: Uuid })
 
 const page = { total: Type.Integer(), limit: Type.Integer(), offset: Type.Integer() }
 const Nanousd = Type.String({ pattern: '^(0|[1-9][0-9]{0,22})$', description: 'Nano-dollars, as a decimal string.' })
