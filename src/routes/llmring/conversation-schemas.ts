@@ -7,8 +7,6 @@ import { MESSAGES_MAX } from '#domain/conversations/messages.ts'
 // Its maximum is that of one call, so that their sum over a conversation stays a number that can be kept.
 const MessageTokens = Type.Optional(Type.Integer({ minimum: 0, maximum: TOKENS_PER_REQUEST_MAX }))
 const Tokens = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
-// No more than a call can consume: a conversation sums them up.
-const MessageTokens = Type.Optional(Type.Integer({ minimum: 0, maximum: TOKENS_PER_REQUEST_MAX }))
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][0]>(schema: Schema) => Type.Union([schema, Type.Null()])
 const Time = Type.String({ format: 'date-time' })
 const ROLE_CHARS_MAX = 32
