@@ -210,7 +210,7 @@ test('a directory that is cleared away or cannot be made loses nothing of a prog
   double.faults(() => ({ status: 503 }))
   const logger = open()
   logger.log(entry('before'))
-  await rm(directory, { recursive: true })
+  await rm(directory, { recursive: true, maxRetries: 10, retryDelay: 20 })
   logger.log(entry('after'))
   double.faults(() => undefined)
   await logger.close()
