@@ -83,7 +83,7 @@ test('one of two gateways sequences, both publish the same files, and the other 
   assert.equal(await third.isLeader(), false)
   follower.kill('SIGSTOP')
   await third.call()
-  await untilSize(third.files, await size(), 40_000)
+  await untilSize(third.files, await size())
   assert.equal(await third.isLeader(), true)
   follower.kill('SIGCONT')
   await follower.call()

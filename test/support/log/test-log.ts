@@ -130,7 +130,7 @@ function sha256(...parts: Buffer[]): Buffer {
   return hash('sha256', Buffer.concat(parts), 'buffer')
 }
 
-export async function untilSize(dir: string, size: number, withinMs = 20_000): Promise<void> {
+export async function untilSize(dir: string, size: number, withinMs = 60_000): Promise<void> {
   await until(
     `the log in ${dir} has ${size} leaves`,
     async () => {
