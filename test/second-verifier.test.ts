@@ -5,18 +5,12 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { VectorIndex } from '#test/receipt-vectors/build.ts'
 import { judge } from '#test/receipt-vectors/judge.ts'
+import { whyNoPython } from '#test/support/python.ts'
 
 const folder = new URL('../src/billing/vectors/', import.meta.url)
 const script = fileURLToPath(new URL('../tools/verify_receipt.py', import.meta.url))
 
-/** The second verifier needs Python with one package; without them the comparison is skipped and says so. */
-function whyNot(): string | false {
-  const { status, error, stderr } = spawnSync('python3', ['-c', 'import cryptography'], { encoding: 'utf8' })
-  if (error !== undefined) return 'there is no python3'
-  return status === 0 ? false : `python3 has no package cryptography: ${stderr.trim().split('\n').at(-1)}`
-}
-
-test('2 independent verifiers agree on the first failing step of every vector', { skip: whyNot() }, async (t) => {
+test('2 independent verifiers agree on the first failing step of every vector', { skip: whyNoPython() }, async (t) => {
   const read = (file: string) => readFile(new URL(file, folder), 'utf8')
   const index: VectorIndex = JSON.parse(await read('index.json'))
   const { status, stdout, stderr } = spawnSync('python3', [script, 'vectors', fileURLToPath(folder)], {

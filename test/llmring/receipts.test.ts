@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
@@ -8,6 +8,7 @@ import { pricedTarget } from '#domain/call-context.ts'
 import { registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createTestApi, type TestApi } from '#test/support/http-api.ts'
 import { llmringVerifies } from '#test/support/llmring-verifier.ts'
+import { whyNoPython } from '#test/support/python.ts'
 import { reportUsage } from '#test/support/reported-usage.ts'
 
 // Receipts of calls through the door that clients of llmring use, and what an unmodified verifier of llmring makes of them.
@@ -108,7 +109,8 @@ test('a cost without parts is not split by guess, a void receipt costs nothing, 
   for (const body of shown) assert.equal((await verify(body)).valid, true)
 })
 
-test('an unmodified verifier of llmring accepts every receipt of this server, and nothing that was altered', async (t) => {
+/** Receipts of this server in every form that clients may hand on, altered ones too, and which of them are good. */
+async function llmringCases(): Promise<{ cases: Record<string, unknown>[]; expected: boolean[] }> {
   const project = await openCaller()
   await reportUsage(api.database.db, project, [{ alias: 'ü', cost: 23_100n }, { cost: 1n }, { cost: null }])
   const [single] = (await project.call(`GET ${RECEIPTS}/uncertified`)).body.logs
@@ -120,9 +122,13 @@ test('an unmodified verifier of llmring accepts every receipt of this server, an
     const zulu = { ...receipt, timestamp: receipt.timestamp?.replace('+00:00', 'Z') }
     return [receipt, zulu, { ...receipt, total_cost: 99 }, { ...receipt, timestamp: '2026-01-01T00:00:00Z' }]
   })
-  const expected = cases.map((_: unknown, index: number) => index % 4 < 2)
+  return { cases, expected: cases.map((_: unknown, index: number) => index % 4 < 2) }
+}
+
+test('an unmodified verifier of llmring accepts every receipt of this server, and nothing that was altered', async () => {
+  const { cases, expected } = await llmringCases()
   assert.deepEqual(
-    cases.map((receipt: unknown) => llmringVerifies(JSON.stringify(receipt), publicKey())),
+    cases.map((receipt) => llmringVerifies(JSON.stringify(receipt), publicKey())),
     expected,
   )
   for (const [index, receipt] of cases.entries()) {
@@ -130,10 +136,11 @@ test('an unmodified verifier of llmring accepts every receipt of this server, an
     assert.equal(valid, expected[index])
     assert(unsigned.includes('receipt_type'), 'without its bundle, what stands beside the thirteen is not signed')
   }
-  if (!hasPython()) return t.skip('python3 with the package cryptography is not here')
-  const lines = cases.map((receipt: unknown) =>
-    JSON.stringify({ receipt: JSON.stringify(receipt), public_key: publicKey() }),
-  )
+})
+
+test('a verifier of llmring in Python says the same', { skip: whyNoPython(11) }, async () => {
+  const { cases, expected } = await llmringCases()
+  const lines = cases.map((receipt) => JSON.stringify({ receipt: JSON.stringify(receipt), public_key: publicKey() }))
   const output = execFileSync('python3', ['test/llmring/verify_receipts.py'], {
     input: `${lines.join('\n')}\n`,
     encoding: 'utf8',
@@ -141,11 +148,6 @@ test('an unmodified verifier of llmring accepts every receipt of this server, an
   })
   assert.deepEqual(output.trim().split('\n'), expected.map(String))
 })
-
-function hasPython(): boolean {
-  const code = 'import sys, cryptography; sys.exit(sys.version_info < (3, 11))'
-  return spawnSync('python3', ['-c', code], { timeout: 30_000 }).status === 0
-}
 
 test('verify 200: any way to write the same instant, text for numbers, members that nobody knows', async () => {
   const project = await openCaller()
