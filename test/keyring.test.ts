@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { LISTENER_NAME } from '#db/listener.ts'
 import { createPool } from '#db/pool.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import { createKeys, KEY_CHANNEL, PinnedKeyError } from '#domain/keys.ts'
@@ -9,7 +10,7 @@ import { createProjects } from '#domain/projects.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { createDatabaseDoor } from '#test/support/database-door.ts'
 
-const LISTENER = `application_name = 'fluxgate' and query like 'select coalesce(max(revision)%'`
+const LISTENER = `application_name = '${LISTENER_NAME}' and query like 'select coalesce(max(revision)%'`
 
 let database: TestDatabase
 let projectId: string

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
+import { LISTENER_NAME } from '#db/listener.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { encodeInvalidation } from '#domain/router/invalidation.ts'
@@ -24,7 +25,7 @@ const rules = { priceBook, fluxNanousd: 1_000_000n }
 const by = { author: 'ann', reason: 'a test' }
 /** Long enough that the clock plays no part. */
 const NEVER_MS = 600_000
-const LISTENER = `application_name = 'fluxgate' and query ilike 'listen%' and datname = current_database()`
+const LISTENER = `application_name = '${LISTENER_NAME}' and datname = current_database()`
 
 const config = (name: string) => ({ llm: { models: { [name]: { upstreams: [{ baseURL: 'https://a.example/v1' }] } } } })
 
@@ -291,8 +292,8 @@ test('what was read before a newer write does not stay: another look follows, an
 
 test('a database that is away changes nothing; afterwards the clock catches up', async () => {
   const { pool, fail } = gated()
-  const { feed, told, serves, listening, names } = watch({ db: pool, pollMs: 20 })
-  await listening()
+  const { feed, told, serves, names } = watch({ db: pool, pollMs: 20 })
+  await feed.started()
   await serves(await apply('a'))
   fail(true)
   await apply('b')

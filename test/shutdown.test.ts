@@ -19,6 +19,7 @@ import {
   startGateway,
 } from '#test/support/gateway-process.ts'
 import { createOperator } from '#test/support/operator.ts'
+import { until } from '#test/support/until.ts'
 
 const WELCOME_NANOS = 5_000_000_000n
 /** Signals that come closer together are one and the same Ctrl-C. */
@@ -65,16 +66,19 @@ async function exitWithin(running: { exited: Promise<Exit> }, ms: number): Promi
   return await Promise.race([running.exited, late])
 }
 
+async function wallet() {
+  const [project] = await operator.projects()
+  assert(project)
+  return await operator.wallet(project.id)
+}
+
 /** The books cannot lie still: every call has a receipt that verifies, nothing is held, and the money adds up. */
 async function checkBooks(): Promise<Map<string, { outcome: string; charged: bigint }>> {
   const { receipts, problems } = await operator.receipts(CLIENT_KEY)
   assert.deepEqual(problems, [])
   assert.deepEqual((await operator.audit()).bad, [])
-  const [project] = await operator.projects()
-  assert(project)
-  const wallet = await operator.wallet(project.id)
   const charged = receipts.reduce((sum, receipt) => sum + BigInt(receipt.charged_nanousd), 0n)
-  assert.deepEqual(wallet, { posted: WELCOME_NANOS - charged, held: 0n, lastSeq: receipts.length })
+  assert.deepEqual(await wallet(), { posted: WELCOME_NANOS - charged, held: 0n, lastSeq: receipts.length })
   return new Map(
     receipts.map(({ receipt_id, outcome, charged_nanousd }) => [
       receipt_id,
@@ -162,8 +166,12 @@ test('a client that reads slowly gets the whole of the answer that it has paid f
   const { url, kill } = await start({ SHUTDOWN_MS: '300' })
   const socket = await connectTo(url)
   socket.pause()
+  const before = await wallet()
   socket.write(request(JSON.stringify(BIG)))
-  await delay(700)
+  await until('the answer is paid for', async () => {
+    const { held, lastSeq } = await wallet()
+    return lastSeq > before.lastSeq && held === 0n
+  })
   kill('SIGINT')
   await delay(1_000)
   let bytes = 0

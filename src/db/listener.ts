@@ -11,6 +11,9 @@ const PROBE: Heartbeat = {
   },
 }
 
+/** As pg_stat_activity names these connections: their last query tells nothing, it is the heartbeat's. */
+export const LISTENER_NAME = 'fluxgate-listener'
+
 /** What is asked on the listening connection, the first time as soon as it listens; one that fails or is late breaks it. */
 interface Heartbeat {
   everyMs: number
@@ -48,8 +51,10 @@ export function createListener(options: ListenerOptions) {
     })
     // A pool keeps its password where a spread does not find it.
     const { password } = options.db.options
-    const client = await connectLane({ ...options.db.options, ...(password !== undefined && { password }) }, (error) =>
-      broken(error),
+    const client = await connectLane(
+      { ...options.db.options, ...(password !== undefined && { password }) },
+      (error) => broken(error),
+      LISTENER_NAME,
     )
     try {
       client.on('end', () => broken(new Error('the listening connection ended')))

@@ -65,9 +65,14 @@ export function createPool(options: DatabaseOptions, onIdleError: (error: Error)
  * One connection for one lane of the ledger. Plans are generic from the first call on: the array parameters are then
  * estimated small, so every batch size uses indexes, and nothing is planned twice.
  */
-export async function connectLane(connection: pg.ClientConfig, onError: (error: Error) => void): Promise<pg.Client> {
+export async function connectLane(
+  connection: pg.ClientConfig,
+  onError: (error: Error) => void,
+  applicationName = settings.application_name,
+): Promise<pg.Client> {
   const client = new pg.Client(
     withSettings(connection, {
+      application_name: applicationName,
       plan_cache_mode: 'force_generic_plan',
       // Plans are made once, often while tables are young and look small. These costs make every row that is read dear
       // beside every index probe, so that no plan reads a table from end to end, now or when it has grown.
