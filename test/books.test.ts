@@ -48,7 +48,7 @@ async function openProject(name: string): Promise<AuthenticatedKey> {
   const project = await projects.create({ name })
   const { key } = await createKeys({ db: database.db }).create({ projectId: project.id, name })
   const { id: projectId, walletId, account } = project
-  return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes) }
+  return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes), personal: false, userId: null }
 }
 
 const gift = { reason: 'a test', actor: 'test' }

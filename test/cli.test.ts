@@ -82,7 +82,14 @@ test('an operator opens a project, gives it a key and money, charges, refunds an
   const slot = await claimTestSlot(database.db)
   const till = await createTestTill({ database, slot })
   const { rows } = await database.db.query('select wallet_id from project')
-  const caller = { keyId: key.id, projectId: project.id, account: project.account, scopes: scopeSet(key.scopes) }
+  const caller = {
+    keyId: key.id,
+    projectId: project.id,
+    account: project.account,
+    scopes: scopeSet(key.scopes),
+    personal: false,
+    userId: null,
+  }
   const receipt = `rcp_${await till.charge({ ...caller, walletId: rows[0].wallet_id }, 2_000_000n)}`
   await till.close()
   const refund = await json('refund', receipt, '--usd', '0.0005', '--reason', 'slow', '--key', 'r1')

@@ -55,6 +55,7 @@ create table api_key (
   last_used_at timestamp with time zone,
   rotated_to text,
   legacy boolean default false not null,
+  user_id text,
   constraint api_key_hash_key UNIQUE (hash),
   constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
@@ -63,6 +64,43 @@ create table api_key (
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
   constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
   constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
+);
+
+create table audit_event (
+  id uuid not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  actor text not null,
+  action text not null,
+  subject text,
+  before text,
+  after text,
+  request_id text,
+  constraint audit_event_pkey PRIMARY KEY (id),
+  constraint audit_event_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
+  constraint audit_event_actor_check CHECK (((length(actor) >= 1) AND (length(actor) <= 100))),
+  constraint audit_event_after_check CHECK ((octet_length(after) <= 65536)),
+  constraint audit_event_before_check CHECK ((octet_length(before) <= 65536)),
+  constraint audit_event_request_id_check CHECK ((length(request_id) <= 100)),
+  constraint audit_event_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
+);
+
+create table auth_user (
+  id text not null,
+  name text not null,
+  email text not null,
+  email_verified boolean default false not null,
+  image text,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  last_seen_at timestamp with time zone,
+  banned boolean default false not null,
+  ban_reason text,
+  ban_expires_at timestamp with time zone,
+  constraint auth_user_email_key UNIQUE (email),
+  constraint auth_user_pkey PRIMARY KEY (id),
+  constraint auth_user_ban_reason_check CHECK (((length(ban_reason) >= 1) AND (length(ban_reason) <= 500))),
+  constraint auth_user_email_check CHECK ((email = lower(email))),
+  constraint auth_user_id_check CHECK ((id ~ '^[0-9A-Za-z_-]{1,64}$'::text))
 );
 
 create table certificate (
@@ -377,6 +415,16 @@ create table log_queue (
   constraint log_queue_pkey PRIMARY KEY (seq)
 );
 
+create table operator_event (
+  id uuid not null,
+  type text not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  data text not null,
+  constraint operator_event_pkey PRIMARY KEY (id),
+  constraint operator_event_data_check CHECK ((octet_length(data) <= 16384)),
+  constraint operator_event_type_check CHECK ((type ~ '^[a-z_]+(\.[a-z_]+)+$'::text))
+);
+
 create table project (
   id text not null,
   name text not null,
@@ -385,14 +433,27 @@ create table project (
   description text,
   content_logging text default 'none'::text not null,
   content_retention_days integer default 30 not null,
+  personal boolean default false not null,
+  user_id text,
   constraint project_name_key UNIQUE (name),
+  constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_check CHECK ((personal OR (user_id IS NULL))),
   constraint project_content_logging_check CHECK ((content_logging = ANY (ARRAY['none'::text, 'metadata'::text, 'full'::text]))),
   constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
   constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+create table project_member (
+  project_id text not null,
+  user_id text not null,
+  role text not null,
+  created_at timestamp with time zone default now() not null,
+  constraint project_member_pkey PRIMARY KEY (project_id, user_id),
+  constraint project_member_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'editor'::text, 'viewer'::text])))
 );
 
 create table receipt_batch (
@@ -686,6 +747,13 @@ create table wallet (
   constraint wallet_held_check CHECK ((held >= 0))
 ) with (fillfactor=50);
 
+create table welcomed_person (
+  email_digest bytea not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint welcomed_person_pkey PRIMARY KEY (email_digest),
+  constraint welcomed_person_email_digest_check CHECK ((length(email_digest) = 32))
+);
+
 CREATE INDEX account_lots ON fluxgate.account USING btree (wallet_id, priority, expires_at, id) WHERE ((kind = 1) AND open);
 
 CREATE UNIQUE INDEX account_system ON fluxgate.account USING btree (kind, asset, slot) WHERE (wallet_id IS NULL);
@@ -693,6 +761,12 @@ CREATE UNIQUE INDEX account_system ON fluxgate.account USING btree (kind, asset,
 CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, created_at);
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
+
+CREATE INDEX api_key_user ON fluxgate.api_key USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX audit_event_at ON fluxgate.audit_event USING btree (at, id);
+
+CREATE INDEX audit_event_subject ON fluxgate.audit_event USING btree (subject, at);
 
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
@@ -711,6 +785,10 @@ CREATE INDEX imported_airi_flux_transaction_user ON fluxgate.imported_airi_flux_
 CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (project_id, issued_at, receipt_id);
 
 CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
+
+CREATE INDEX operator_event_at ON fluxgate.operator_event USING btree (at, id);
+
+CREATE INDEX project_member_user ON fluxgate.project_member USING btree (user_id);
 
 CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
@@ -753,6 +831,8 @@ alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wal
 alter table api_key add constraint api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_to) REFERENCES api_key(id);
+
+alter table api_key add constraint api_key_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
 
 alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
@@ -816,7 +896,13 @@ alter table log_leaf add constraint log_leaf_batch_id_fkey FOREIGN KEY (batch_id
 
 alter table log_leaf add constraint log_leaf_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
 
+alter table project add constraint project_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
+
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table project_member add constraint project_member_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table project_member add constraint project_member_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
 
 alter table reported_log add constraint reported_log_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
@@ -1440,6 +1526,10 @@ CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, exp
 
 CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON certificate FOR EACH STATEMENT EXECUTE FUNCTION no_change();
@@ -1513,3 +1603,5 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON transfer FOR EACH STATEMENT EXECUT
 CREATE TRIGGER fold_late AFTER INSERT OR UPDATE ON usage_15m FOR EACH ROW WHEN (new.bucket < (now() - '01:30:00'::interval)) EXECUTE FUNCTION fold_late_usage();
 
 CREATE TRIGGER guard BEFORE UPDATE ON wallet FOR EACH ROW EXECUTE FUNCTION wallet_guard();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON welcomed_person FOR EACH ROW EXECUTE FUNCTION no_change();

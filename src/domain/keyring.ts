@@ -15,6 +15,10 @@ export interface AuthenticatedKey {
   account: string
   /** What the key may do: requireScope() refuses the rest. */
   scopes: ReadonlySet<Scope>
+  /** The project is one person's: its wallet is that person's balance. */
+  personal: boolean
+  /** Whose key it is: of a personal project that person's, in a shared one a member's or nobody's. */
+  userId: string | null
 }
 
 export interface KeyringOptions {
@@ -159,6 +163,7 @@ async function findKey(
 ): Promise<{ key: AuthenticatedKey; leftMs: number } | undefined> {
   const query = {
     text: `select k.id as "keyId", k.project_id as "projectId", p.wallet_id as "walletId", w.account, k.scopes,
+                  p.personal, coalesce(p.user_id, k.user_id) as "userId",
                   (extract(epoch from k.expires_at - now()) * 1000)::float8 as "leftMs"
            from api_key k join project p on p.id = k.project_id join wallet w on w.id = p.wallet_id
            where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`,

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { AuthenticatedKey, Keyring } from '#domain/keyring.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
 import { presentedKey } from '#gateway/authenticate.ts'
+import { assert } from '#lib/assert.ts'
 import type { Secret } from '#lib/secret.ts'
 import { AppError } from '#src/errors.ts'
 
@@ -28,6 +29,23 @@ export function requireClient(keyring: Keyring, scope?: Scope) {
   return async (request: FastifyRequest): Promise<void> => {
     request.setDecorator(CLIENT_KEY, await authenticateClient(keyring, request, scope))
   }
+}
+
+/** A hook that lets only a person pass: by a key of the personal project, with a scope only one that has it. */
+export function requirePerson(keyring: Keyring, scope: Scope) {
+  return async (request: FastifyRequest): Promise<void> => {
+    const key = await authenticateClient(keyring, request, scope)
+    if (!key.personal || key.userId === null)
+      throw new AppError('forbidden', { message: "This is a person's, and the key is of a shared project." })
+    request.setDecorator(CLIENT_KEY, key)
+  }
+}
+
+/** The person that requirePerson has let pass. */
+export function person(request: FastifyRequest): AuthenticatedKey & { userId: string } {
+  const key = clientKey(request)
+  assert(key.userId !== null, 'requirePerson has let this request pass')
+  return { ...key, userId: key.userId }
 }
 
 /** The key that a request presents, for routes that not everybody needs one for. Throws AppError. */

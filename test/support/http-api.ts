@@ -154,7 +154,16 @@ export async function createTestApi() {
           idempotencyKey: 'open',
         })
       const { id: projectId, walletId, account } = project
-      return { keyId: key.id, projectId, walletId, account, scopes: scopeSet(key.scopes), secret }
+      return {
+        keyId: key.id,
+        projectId,
+        walletId,
+        account,
+        scopes: scopeSet(key.scopes),
+        personal: false,
+        userId: null,
+        secret,
+      }
     },
 
     /** Fails unless the calls so far have met every documented status of these routes, as in `GET /v1/wallet`. */

@@ -1,0 +1,84 @@
+import { createHmac } from 'node:crypto'
+import { type Db, type Tx, transaction } from '#db/pool.ts'
+import type { Grants } from '#domain/grants.ts'
+import { createProjects } from '#domain/projects.ts'
+import type { Settings } from '#domain/settings.ts'
+import { assert } from '#lib/assert.ts'
+import type { Secret } from '#lib/secret.ts'
+import type { User } from './users.ts'
+
+/** The project that holds a person's wallet and keys. */
+export interface PersonalProject {
+  projectId: string
+  walletId: bigint
+  account: string
+}
+
+export interface PersonalProjectsOptions {
+  db: Db
+  grants: Grants
+  settings: () => Settings
+  /** What one Flux is worth in nano-dollars. */
+  fluxNanousd: bigint
+  /** Keys the digests of addresses: the same on every gateway, and for ever, or people are welcomed twice. */
+  digestKey: Secret
+}
+
+/**
+ * Opens the wallets of people. A person's first wallet starts with INITIAL_USER_FLUX, as it is set at that moment; whoever
+ * comes back with the same address after deleting the account gets a new wallet and no second gift.
+ */
+export function createPersonalProjects(options: PersonalProjectsOptions) {
+  const { db, grants } = options
+
+  /** Only an address that was shown to be the person's is welcomed, or anybody could be welcomed under any. */
+  async function welcome(tx: Tx, user: User, projectId: string): Promise<void> {
+    const flux = options.settings().get('INITIAL_USER_FLUX')
+    if (flux === 0 || !user.emailVerified) return
+    const digest = createHmac('sha256', options.digestKey.reveal()).update(user.email).digest()
+    const { rowCount } = await tx.query(
+      'insert into welcomed_person (email_digest) values ($1) on conflict do nothing',
+      [digest],
+    )
+    if (rowCount === 0) return
+    await grants.grantIn(tx, {
+      projectId,
+      amountNanos: BigInt(flux) * options.fluxNanousd,
+      reason: 'Initial grant',
+      idempotencyKey: 'initial',
+      actor: 'system',
+      kind: 'welcome',
+    })
+  }
+
+  return {
+    /** The person's project, opened at the first call; wallet and gift are one commit. Throws AppError config_unavailable. */
+    async open(user: User): Promise<PersonalProject> {
+      const existing = await find(db, user.id)
+      if (existing !== undefined) return existing
+      return transaction(db, async (tx) => {
+        // Two first calls of one person open one wallet.
+        await tx.query('select 1 from auth_user where id = $1 for update', [user.id])
+        const raced = await find(tx, user.id)
+        if (raced !== undefined) return raced
+        const { id } = await createProjects({ db: tx }).create({ name: `user:${user.id}` })
+        await tx.query('update project set personal = true, user_id = $2 where id = $1', [id, user.id])
+        await welcome(tx, user, id)
+        const opened = await find(tx, user.id)
+        assert(opened !== undefined, 'a project that was just made is found')
+        return opened
+      })
+    },
+  }
+}
+
+export type PersonalProjects = ReturnType<typeof createPersonalProjects>
+
+async function find(db: Db | Tx, userId: string): Promise<PersonalProject | undefined> {
+  const { rows } = await db.query<PersonalProject>(
+    `select p.id as "projectId", p.wallet_id as "walletId", w.account
+     from project p join wallet w on w.id = p.wallet_id where p.user_id = $1`,
+    [userId],
+  )
+  return rows[0]
+}

@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto'
+import type { Db } from '#db/pool.ts'
+import type { Grants } from '#domain/grants.ts'
+import type { AuthenticatedKey } from '#domain/keyring.ts'
+import type { createKeys } from '#domain/keys.ts'
+import { createPersonalProjects } from '#domain/people/personal-project.ts'
+import { createUsers, type User } from '#domain/people/users.ts'
+import { type Scope, scopeSet, scopes } from '#domain/scopes.ts'
+import { createSettings } from '#domain/settings.ts'
+import { Secret } from '#lib/secret.ts'
+
+export const DIGEST_KEY = new Secret('the digest key of the tests')
+
+/** A user as signing up leaves it, without the sign-in. */
+export async function insertUser(db: Db, email: string, options: { verified?: boolean } = {}): Promise<User> {
+  const id = `usr_${randomBytes(10).toString('hex')}`
+  await db.query('insert into auth_user (id, name, email, email_verified) values ($1, $2, $3, $4)', [
+    id,
+    'A Person',
+    email.toLowerCase(),
+    options.verified ?? true,
+  ])
+  return createUsers({ db }).get(id)
+}
+
+/** A person with a wallet, and a key of it that has these scopes. */
+export async function openPerson(
+  deps: { db: Db; grants: Grants; keys: ReturnType<typeof createKeys> },
+  email: string,
+  options: { nanos?: bigint; initialFlux?: number; scopes?: readonly Scope[] } = {},
+): Promise<AuthenticatedKey & { userId: string; secret: string; user: User }> {
+  const { db, grants, keys } = deps
+  const { nanos = 0n, initialFlux = 0, scopes: granted = scopes } = options
+  const user = await insertUser(db, email)
+  const project = await createPersonalProjects({
+    ...{ db, grants, fluxNanousd: 1_000_000n, digestKey: DIGEST_KEY },
+    settings: () => createSettings(new Map([['INITIAL_USER_FLUX', { value: initialFlux }]])),
+  }).open(user)
+  const { key, secret } = await keys.create({ projectId: project.projectId, name: 'mine', scopes: granted })
+  if (nanos > 0n)
+    await grants.grant({
+      ...{ projectId: project.projectId, amountNanos: nanos, reason: 'a test', actor: 'test', idempotencyKey: 'open' },
+    })
+  return { ...project, keyId: key.id, scopes: scopeSet(key.scopes), personal: true, userId: user.id, secret, user }
+}
