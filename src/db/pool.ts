@@ -34,7 +34,9 @@ function withSettings(connection: pg.ClientConfig, extra: Record<string, string>
     types,
     options: [connection.options, ...options].filter(Boolean).join(' '),
     connectionTimeoutMillis: connection.connectionTimeoutMillis ?? 5_000,
+    // A server that is gone without a word is noticed in half a minute, not in the two hours of Linux.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   }
 }
 
