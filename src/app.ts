@@ -33,6 +33,7 @@ import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
+import { openPeople } from './compose/open-people.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
@@ -72,6 +73,7 @@ export async function createApp(config: Config, installation: Installation, log:
   const projects = createProjects({ db })
   const keys = createKeys({ db })
   const grants = createGrants({ db, slot: books.slot })
+  const people = openPeople(parts, { db, grants, slot: books.slot, settings: router.feed.settings })
   const contentSweeper = createContentSweeper({
     db,
     everyMs: CONTENT_SWEEP_MS,
@@ -98,6 +100,7 @@ export async function createApp(config: Config, installation: Installation, log:
     projects,
     keys,
     grants,
+    ...people,
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,

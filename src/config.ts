@@ -35,6 +35,7 @@ export const settings = {
     'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
   LLM_ROUTER_MASTER_KEY_PREVIOUS: keyOf32Bytes('Opens what was sealed before the last rotation: docs/credentials.md.'),
+  BETTER_AUTH_SECRET: authSecret(),
   RECEIPT_LOG_ORIGIN: logOrigin(),
   LOG_SIGNING_KEY: keyOf32Bytes(
     'Ed25519 seed that signs the receipt log, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
@@ -231,6 +232,19 @@ function keyOf32Bytes(description: string): Setting<Secret | undefined> {
     parse(value) {
       const key = decodeBase64(value)
       if (key?.byteLength !== 32) throw new Error('the Base64 of 32 bytes')
+      return setting.parse(value)
+    },
+  }
+}
+
+function authSecret(): Setting<Secret | undefined> {
+  const setting = secret(
+    'Signs sessions of people and keys the digests of their addresses: at least 32 characters, the same for ever. Unset with DATABASE_URL: there are no accounts. Else made in DATA_DIR.',
+  )
+  return {
+    ...setting,
+    parse(value) {
+      if (!/^[!-~]{32,500}$/.test(value)) throw new Error('32 to 500 visible ASCII characters')
       return setting.parse(value)
     },
   }

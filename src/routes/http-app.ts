@@ -4,6 +4,8 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
 import type { AuditReport } from '#domain/audit.ts'
+import type { FluxGrants } from '#domain/flux/flux-grants.ts'
+import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
@@ -15,10 +17,10 @@ import type { RouterEditor } from '#domain/router-editor.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { SliceEditor } from '#domain/slice-editor.ts'
 import type { StatementLog } from '#domain/statement-log.ts'
-import type { Wallets } from '#domain/wallets.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
 import { auditRoutes } from '#routes/admin/audit.ts'
+import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
 import { projectRoutes } from '#routes/admin/projects.ts'
@@ -36,6 +38,8 @@ import { allowOrigins } from '#routes/llmring/cors.ts'
 import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { renderAiri } from '#routes/person/airi-answers.ts'
+import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
@@ -43,7 +47,7 @@ import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/r
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
-import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
+import { clientKeyDecorator, requireAdmin, requireClient, requirePerson } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
 import { createNotFound } from './not-found.ts'
 import { gatewayMethods, openapiOptions } from './openapi-document.ts'
@@ -67,13 +71,14 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps {
   projects: Projects
   keys: Keys
   keyring: Keyring
   grants: Grants
+  fluxGrants: FluxGrants
+  grantReversals: GrantReversals
   refunds: Refunds
-  wallets: Wallets
   router: RouterEditor
   routerSlices: SliceEditor
   settings: SettingsEditor
@@ -84,8 +89,6 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
   adminKey: Secret
-  /** What one Flux is worth in nano-dollars. */
-  fluxNanousd: bigint
   version: string
   /** Whose pages may call the routes of llmring's clients. */
   corsOrigins: readonly string[]
@@ -176,11 +179,18 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     scope.addHook('onRequest', requireClient(deps.keyring))
     projectKeyRoutes(scope, deps)
   })
+  addSurface(app, 'person', (scope) => {
+    scope.setErrorHandler(renderAiri)
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requirePerson(deps.keyring, 'read'))
+    fluxRoutes(scope, deps)
+  })
   addSurface(app, 'admin', (scope) => {
     scope.addHook('onRequest', requireAdmin(deps.adminKey))
     projectRoutes(scope, deps)
     keyRoutes(scope, deps)
     grantRoutes(scope, deps)
+    fluxGrantRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
     routerRoutes(scope, deps)
@@ -190,7 +200,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   return app
 }
 
-const security = { account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
+const security = { person: [{ clientKey: [] }], account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
 
 /** Routes that share who may call them; the document shows them under one heading. */
 function addSurface(app: HttpInstance, tag: keyof typeof security, add: (scope: HttpInstance) => void): void {
