@@ -4,6 +4,7 @@ import { decodeBase64 } from '#lib/base64.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
+import { mailProblems, mailSettings } from './mail-settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
 const seconds = (count: number) => count * 1000
@@ -118,6 +119,8 @@ export const settings = {
     },
   }),
 
+  ...mailSettings,
+
   BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
   OPEN_BODY_BYTES_MAX: integer('What the bodies of all open calls may take up together, in bytes.', 256 * 1024 * 1024, {
     min: 1024,
@@ -205,7 +208,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
   const values = readSettings(settings, env, (read) => {
     const { found, problems } = readProviders(read)
     providers = found
-    return problems
+    return [...problems, ...mailProblems(read)]
   })
   const embedded = values.DATABASE_URL === undefined
   const missing = (

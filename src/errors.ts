@@ -213,6 +213,24 @@ const table = {
     retry: false,
     message: 'The provider refused the credential of this gateway. The operator has to mend it.',
   },
+  mail_failed: {
+    status: 502,
+    type: 'server_error',
+    retry: true,
+    message: 'The mail could not be sent. Try again soon.',
+  },
+  mail_not_configured: {
+    status: 503,
+    type: 'server_error',
+    retry: false,
+    message: 'This gateway sends no mails. The operator has to configure Resend or SMTP.',
+  },
+  deletion_pending: {
+    status: 503,
+    type: 'server_error',
+    retry: true,
+    message: 'The account is being deleted. What is left of it follows by itself.',
+  },
   ledger_unavailable: {
     status: 503,
     type: 'server_error',

@@ -21,6 +21,8 @@ const rows: Partial<Record<ErrorCode, { status?: number; error: string; message?
   config_not_set: { error: 'CONFIG_NOT_SET' },
   config_invalid: { error: 'CONFIG_INVALID' },
   config_unavailable: { error: 'CONFIG_UNAVAILABLE' },
+  mail_not_configured: { error: 'email/service_not_configured' },
+  mail_failed: { error: 'email/send_failed' },
   internal: { error: 'INTERNAL_SERVER_ERROR', message: 'Internal Server Error' },
 }
 
