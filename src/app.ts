@@ -33,6 +33,7 @@ import { openPool } from './compose/open-database.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
+import { openMail } from './compose/open-mail.ts'
 import { openPeople } from './compose/open-people.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
@@ -68,12 +69,15 @@ export async function createApp(config: Config, installation: Installation, log:
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
-  const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const grants = createGrants({ db, slot: books.slot })
+  const people = openPeople(parts, {
+    ...{ db, grants, slot: books.slot, settings: router.feed.settings },
+    sendMail: openMail(parts),
+  })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, people })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
-  const grants = createGrants({ db, slot: books.slot })
-  const people = openPeople(parts, { db, grants, slot: books.slot, settings: router.feed.settings })
   const contentSweeper = createContentSweeper({
     db,
     everyMs: CONTENT_SWEEP_MS,
@@ -100,7 +104,8 @@ export async function createApp(config: Config, installation: Installation, log:
     projects,
     keys,
     grants,
-    ...people,
+    ...people.flux,
+    accounts: people.accounts,
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,

@@ -1,9 +1,11 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import type { SocialProvider } from '#adapters/better-auth.ts'
 import { decodeBase64 } from '#lib/base64.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
+import { accountProblems, accountSettings, readSocialProviders } from './account-settings.ts'
 import { mailProblems, mailSettings } from './mail-settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
@@ -36,7 +38,6 @@ export const settings = {
     'Seals the provider keys of the router config, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
   ),
   LLM_ROUTER_MASTER_KEY_PREVIOUS: keyOf32Bytes('Opens what was sealed before the last rotation: docs/credentials.md.'),
-  BETTER_AUTH_SECRET: authSecret(),
   RECEIPT_LOG_ORIGIN: logOrigin(),
   LOG_SIGNING_KEY: keyOf32Bytes(
     'Ed25519 seed that signs the receipt log, Base64 of 32 bytes. Required with DATABASE_URL, else made in DATA_DIR.',
@@ -119,6 +120,7 @@ export const settings = {
     },
   }),
 
+  ...accountSettings,
   ...mailSettings,
 
   BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
@@ -205,10 +207,13 @@ export type Config = ReturnType<typeof parseConfig>
 /** The only reader of the environment. Throws one Error that names every problem. */
 export function parseConfig(env: Record<string, string | undefined>) {
   let providers: readonly ProviderSetting[] = []
+  let socialProviders: readonly SocialProvider[] = []
   const values = readSettings(settings, env, (read) => {
     const { found, problems } = readProviders(read)
     providers = found
-    return [...problems, ...mailProblems(read)]
+    const social = readSocialProviders(read)
+    socialProviders = social.found
+    return [...problems, ...social.problems, ...accountProblems(read), ...mailProblems(read)]
   })
   const embedded = values.DATABASE_URL === undefined
   const missing = (
@@ -225,6 +230,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     missingSecrets: embedded ? [] : missing,
     welcomeGrantUsd: values.WELCOME_GRANT_USD ?? (embedded ? 5 : 0),
     providers,
+    socialProviders,
   })
 }
 
@@ -235,19 +241,6 @@ function keyOf32Bytes(description: string): Setting<Secret | undefined> {
     parse(value) {
       const key = decodeBase64(value)
       if (key?.byteLength !== 32) throw new Error('the Base64 of 32 bytes')
-      return setting.parse(value)
-    },
-  }
-}
-
-function authSecret(): Setting<Secret | undefined> {
-  const setting = secret(
-    'Signs sessions of people and keys the digests of their addresses: at least 32 characters, the same for ever. Unset with DATABASE_URL: there are no accounts. Else made in DATA_DIR.',
-  )
-  return {
-    ...setting,
-    parse(value) {
-      if (!/^[!-~]{32,500}$/.test(value)) throw new Error('32 to 500 visible ASCII characters')
       return setting.parse(value)
     },
   }

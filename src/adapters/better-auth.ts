@@ -36,7 +36,7 @@ export interface SignedInUser {
 }
 
 export interface SignInServer {
-  /** Answers a request below /api/auth. */
+  /** Answers a request below /api/auth. Rejects with what is no fault of the request, such as a database that is away. */
   handle(request: Request): Promise<Response>
   /** Undefined without a living session. Rejects when the database is away. */
   findSession(headers: Headers): Promise<SignedInUser | undefined>
@@ -53,7 +53,7 @@ const snake = (names: readonly string[]) =>
 
 /** Better Auth on our tables. It is loaded here, at the first use: it takes a good part of a second. */
 export async function createSignInServer(settings: BetterAuthSettings): Promise<SignInServer> {
-  const [{ betterAuth }, { APIError }, { bearer, magicLink }] = await Promise.all([
+  const [{ betterAuth }, { APIError, isAPIError }, { bearer, magicLink }] = await Promise.all([
     import('better-auth'),
     import('better-auth/api'),
     import('better-auth/plugins'),
@@ -64,6 +64,12 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
   }
   const auth = betterAuth({
     ...optionsOf(settings),
+    onAPIError: {
+      // What is not an answer of its own, such as a database that is away, is told by who called.
+      onError(error) {
+        if (!isAPIError(error) || error.statusCode >= 500) throw error
+      },
+    },
     databaseHooks: {
       user: { create: { after: async ({ id }) => settings.onSignUp(id) } },
       session: { create: { before: ({ userId }) => refuseBanned(userId) } },
@@ -101,7 +107,8 @@ function optionsOf(settings: BetterAuthSettings): BetterAuthOptions {
       fields: snake(['emailVerified', 'createdAt', 'updatedAt']),
       changeEmail: {
         enabled: true,
-        sendChangeEmailConfirmation: ({ user, newEmail, url }) => settings.sendChangeMail(user.email, { url, newEmail }),
+        sendChangeEmailConfirmation: ({ user, newEmail, url }) =>
+          settings.sendChangeMail(user.email, { url, newEmail }),
       },
     },
     session: {
@@ -145,7 +152,10 @@ function optionsOf(settings: BetterAuthSettings): BetterAuthOptions {
     // Counted in front of it, by settings that change while it runs.
     rateLimit: { enabled: false },
     telemetry: { enabled: false },
-    logger: { level: 'error', log: (_level, message, ...rest) => settings.onError(new Error(message, { cause: rest[0] })) },
+    logger: {
+      level: 'error',
+      log: (_level, message, ...rest) => settings.onError(new Error(message, { cause: rest[0] })),
+    },
     advanced: {
       database: { generateId: ({ model }) => `${model === 'user' ? 'usr_' : ''}${randomBytes(16).toString('hex')}` },
       // How long a mail takes must not tell whether the address is known.

@@ -84,6 +84,37 @@ create table audit_event (
   constraint audit_event_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
 );
 
+create table auth_account (
+  id text not null,
+  user_id text not null,
+  provider_id text not null,
+  account_id text not null,
+  access_token text,
+  refresh_token text,
+  id_token text,
+  access_token_expires_at timestamp with time zone,
+  refresh_token_expires_at timestamp with time zone,
+  scope text,
+  password text,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint auth_account_provider_id_account_id_key UNIQUE (provider_id, account_id),
+  constraint auth_account_pkey PRIMARY KEY (id)
+);
+
+create table auth_session (
+  id text not null,
+  token text not null,
+  user_id text not null,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  ip_address text,
+  user_agent text,
+  constraint auth_session_token_key UNIQUE (token),
+  constraint auth_session_pkey PRIMARY KEY (id)
+);
+
 create table auth_user (
   id text not null,
   name text not null,
@@ -101,6 +132,16 @@ create table auth_user (
   constraint auth_user_ban_reason_check CHECK (((length(ban_reason) >= 1) AND (length(ban_reason) <= 500))),
   constraint auth_user_email_check CHECK ((email = lower(email))),
   constraint auth_user_id_check CHECK ((id ~ '^[0-9A-Za-z_-]{1,64}$'::text))
+);
+
+create table auth_verification (
+  id text not null,
+  identifier text not null,
+  value text not null,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint auth_verification_pkey PRIMARY KEY (id)
 );
 
 create table certificate (
@@ -184,6 +225,15 @@ create table conversation_message (
   constraint conversation_message_output_tokens_check CHECK ((output_tokens >= 0)),
   constraint conversation_message_position_check CHECK (("position" >= 1)),
   constraint conversation_message_role_check CHECK (((length(role) >= 1) AND (length(role) <= 32)))
+);
+
+create table external_identity (
+  issuer text not null,
+  subject text not null,
+  user_id text not null,
+  constraint external_identity_pkey PRIMARY KEY (issuer, subject),
+  constraint external_identity_issuer_check CHECK (((length(issuer) >= 1) AND (length(issuer) <= 500))),
+  constraint external_identity_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
 );
 
 create table flux_grant_batch (
@@ -804,6 +854,16 @@ CREATE INDEX audit_event_at ON fluxgate.audit_event USING btree (at, id);
 
 CREATE INDEX audit_event_subject ON fluxgate.audit_event USING btree (subject, at);
 
+CREATE INDEX auth_account_user ON fluxgate.auth_account USING btree (user_id);
+
+CREATE INDEX auth_session_expiry ON fluxgate.auth_session USING btree (expires_at);
+
+CREATE INDEX auth_session_user ON fluxgate.auth_session USING btree (user_id);
+
+CREATE INDEX auth_verification_expiry ON fluxgate.auth_verification USING btree (expires_at);
+
+CREATE INDEX auth_verification_identifier ON fluxgate.auth_verification USING btree (identifier);
+
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
 CREATE INDEX conversation_call_open ON fluxgate.conversation_call USING btree (key_id, created_at) WHERE (claimed_by IS NULL);
@@ -813,6 +873,8 @@ CREATE INDEX conversation_content ON fluxgate.conversation USING btree (project_
 CREATE INDEX conversation_message_age ON fluxgate.conversation_message USING btree (project_id, at);
 
 CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_id, updated_at DESC, id DESC);
+
+CREATE INDEX external_identity_user ON fluxgate.external_identity USING btree (user_id);
 
 CREATE INDEX flux_grant_batch_created ON fluxgate.flux_grant_batch USING btree (created_at DESC, id DESC);
 
@@ -872,6 +934,10 @@ alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_
 
 alter table api_key add constraint api_key_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
 
+alter table auth_account add constraint auth_account_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table auth_session add constraint auth_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
 alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
 alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
@@ -895,6 +961,8 @@ alter table conversation_message add constraint conversation_message_conversatio
 alter table conversation_message add constraint conversation_message_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table conversation_message add constraint conversation_message_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table external_identity add constraint external_identity_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
 
 alter table flux_grant_recipient add constraint flux_grant_recipient_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES flux_grant_batch(id);
 
@@ -1241,6 +1309,25 @@ CREATE OR REPLACE FUNCTION fluxgate.no_change()
 AS $function$
 begin
   raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.person_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  for v_hash in execute format(
+    'select k.hash from %1$I.api_key k join %1$I.project p on p.id = k.project_id
+     where (p.user_id = $1 or k.user_id = $1) and k.revoked_at is null', tg_table_schema) using new.id
+  loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
 end $function$
 ;
 
@@ -1611,6 +1698,8 @@ CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, ex
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER changed AFTER UPDATE OF banned, ban_expires_at ON auth_user FOR EACH ROW WHEN (old.banned IS DISTINCT FROM new.banned OR old.ban_expires_at IS DISTINCT FROM new.ban_expires_at) EXECUTE FUNCTION person_changed();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
 

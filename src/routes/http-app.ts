@@ -4,10 +4,10 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
 import type { AuditReport } from '#domain/audit.ts'
+import type { Callers } from '#domain/callers.ts'
 import type { FluxGrants } from '#domain/flux/flux-grants.ts'
 import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
-import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
 import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
@@ -38,6 +38,7 @@ import { allowOrigins } from '#routes/llmring/cors.ts'
 import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { type Accounts, accountRoutes } from '#routes/person/accounts.ts'
 import { renderAiri } from '#routes/person/airi-answers.ts'
 import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
@@ -74,7 +75,9 @@ const LOGO =
 export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps {
   projects: Projects
   keys: Keys
-  keyring: Keyring
+  keyring: Callers
+  /** Undefined where there are none. */
+  accounts: Accounts | undefined
   grants: Grants
   fluxGrants: FluxGrants
   grantReversals: GrantReversals
@@ -179,6 +182,12 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     scope.addHook('onRequest', requireClient(deps.keyring))
     projectKeyRoutes(scope, deps)
   })
+  const { accounts } = deps
+  if (accounts !== undefined)
+    addSurface(app, 'public', (scope) => {
+      scope.setErrorHandler(renderAiri)
+      accountRoutes(scope, accounts)
+    })
   addSurface(app, 'person', (scope) => {
     scope.setErrorHandler(renderAiri)
     scope.decorateRequest(clientKeyDecorator)

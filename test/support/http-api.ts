@@ -212,6 +212,7 @@ function buildApp(
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    accounts: undefined,
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),
