@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { Db } from '#db/pool.ts'
+import { type Db, within } from '#db/pool.ts'
 import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
 import { createContentSweeper } from '#domain/conversations/retention.ts'
@@ -209,7 +209,7 @@ async function checkReadiness(db: Db, feed: RouterFeed): Promise<{ ok: boolean; 
   const { version, stale } = feed.status()
   const router = stale === undefined ? { version } : { version, stale }
   try {
-    await db.query({ text: 'select 1', query_timeout: 2_000 } as { text: string })
+    await db.query(within(2_000, 'select 1'))
     return { ok: true, checks: { database: 'ok', router } }
   } catch {
     return { ok: false, checks: { database: 'unreachable', router } }

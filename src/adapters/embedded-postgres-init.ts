@@ -15,7 +15,7 @@ const UNFINISHED = 'postgres.init-'
 // What an operator may tune in postgresql.conf; what must hold is on the server's command line, which wins over the file.
 const SETTINGS = `
 # Fluxgate's choices. What this file does not say, the server's command line does.
-max_connections = 50
+max_connections = 100
 shared_buffers = 128MB
 jit = off
 timezone = 'UTC'

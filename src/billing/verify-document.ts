@@ -1,6 +1,5 @@
-import { canonicalJson, parseCanonicalJson } from '#lib/canonical-json.ts'
+import { parseCanonicalJson } from '#lib/canonical-json.ts'
 import { parseStrictJson } from '#lib/strict-json.ts'
-import { type BatchProof, parseBatchProof } from './batch.ts'
 import { CERTIFICATE_VERSION, type Certificate, parseCertificate } from './certificate.ts'
 import { checkCertificate } from './check-certificate.ts'
 import { type Field, isRecord, wrongField } from './fields.ts'
@@ -11,6 +10,7 @@ import {
   MANIFEST_VERSION,
   manifestFields,
 } from './key-manifest.ts'
+import { readBundle } from './read-bundle.ts'
 import { checkStatement, STATEMENT_VERSION, type Statement, statementFields } from './statement.ts'
 import {
   checkKey,
@@ -78,12 +78,12 @@ export async function verifyDocumentBundle(
   keys: unknown,
   policy: DocumentPolicy = {},
 ): Promise<DocumentVerification> {
-  const read = readBundle(bundle)
-  const { document, batch } = read
+  const reading = { member: 'document', charsMax: DOCUMENT_BUNDLE_CHARS_MAX, parse: parseDocument } as const
+  const { text, signed: document, batch, problem } = readBundle(bundle, reading)
   const key = await findKey(keys, batch)
   const steps: VerifyStep<DocumentStepName>[] = [
-    read.format,
-    await checkPath(read.text, batch),
+    problem === undefined ? passed('format', `${document?.v} ${document?.document_id}`) : failed('format', problem),
+    await checkPath(text, batch),
     await checkSignature(batch, key),
     checkKey(batch, key, { issuedAt: document?.issued_at, witnessedAt: policy.witnessedAt }),
     await content(document),
@@ -127,48 +127,6 @@ function exactly(value: Record<string, unknown>, fields: Readonly<Record<string,
   const problem = wrongField(value, fields)
   if (problem !== undefined) throw new Error(problem.message)
   return value as unknown as SignedDocument
-}
-
-interface ReadBundle {
-  format: VerifyStep<'format'>
-  /** Canonical text of the document, as far as it has one. */
-  text?: string
-  document?: SignedDocument
-  batch?: BatchProof
-}
-
-function readBundle(bundle: unknown): ReadBundle {
-  let members: { batch: unknown; document: unknown }
-  let text: string
-  try {
-    members = snapshot(bundle)
-    text = canonicalJson(members.document)
-  } catch (error) {
-    return { format: failed('format', messageOf(error)) }
-  }
-  const read: ReadBundle = { format: failed('format', ''), text }
-  const problems: string[] = []
-  try {
-    read.document = parseDocument(text)
-  } catch (error) {
-    problems.push(messageOf(error))
-  }
-  try {
-    read.batch = parseBatchProof(members.batch)
-  } catch (error) {
-    problems.push(messageOf(error))
-  }
-  if (read.document === undefined || read.batch === undefined)
-    return { ...read, format: failed('format', problems.join('; ')) }
-  return { ...read, format: passed('format', `${read.document.v} ${read.document.document_id}`) }
-}
-
-/** A copy that cannot change while it is checked, made of nothing but plain JSON values. */
-function snapshot(bundle: unknown): { batch: unknown; document: unknown } {
-  const copy = parseCanonicalJson(canonicalJson(bundle), DOCUMENT_BUNDLE_CHARS_MAX)
-  if (!isRecord(copy) || Object.keys(copy).join() !== 'batch,document')
-    throw new Error('the bundle is not an object of exactly batch and document')
-  return { batch: copy.batch, document: copy.document }
 }
 
 async function content(document: SignedDocument | undefined): Promise<VerifyStep<'content'>> {

@@ -1,8 +1,7 @@
-import { canonicalJson, parseCanonicalJson } from '#lib/canonical-json.ts'
 import { parseStrictJson } from '#lib/strict-json.ts'
-import { parseBatchProof, type ReceiptBundle } from './batch.ts'
 import { checkCharge } from './check-charge.ts'
 import { parseReceipt } from './parse-receipt.ts'
+import { readBundle } from './read-bundle.ts'
 import type { Receipt } from './receipt.ts'
 import {
   checkKey,
@@ -37,17 +36,20 @@ export async function verifyBundle(
   keys: unknown,
   { witnessedAt }: { witnessedAt?: string | undefined } = {},
 ): Promise<Verification> {
-  const read = readBundle(bundle)
-  const key = await findKey(keys, read.batch)
+  const reading = { member: 'receipt', charsMax: BUNDLE_CHARS_MAX, parse: parseReceipt } as const
+  const { text, signed: receipt, batch, problem } = readBundle(bundle, reading)
+  const key = await findKey(keys, batch)
   const steps = [
-    read.format,
-    await checkPath(read.text, read.batch),
-    await checkSignature(read.batch, key),
-    checkKey(read.batch, key, { issuedAt: read.receipt?.issued_at, witnessedAt }),
-    read.receipt === undefined ? notReached('charge', 'the receipt is not readable') : charge(read.receipt),
+    problem === undefined
+      ? passed('format', `${receipt?.v} ${receipt?.receipt_id}, number ${receipt?.seq} of ${receipt?.account}`)
+      : failed('format', problem),
+    await checkPath(text, batch),
+    await checkSignature(batch, key),
+    checkKey(batch, key, { issuedAt: receipt?.issued_at, witnessedAt }),
+    receipt === undefined ? notReached('charge', 'the receipt is not readable') : charge(receipt),
   ]
   const ok = steps.every((step) => step.ok)
-  return read.receipt === undefined ? { ok, steps } : { ok, receipt_id: read.receipt.receipt_id, steps }
+  return receipt === undefined ? { ok, steps } : { ok, receipt_id: receipt.receipt_id, steps }
 }
 
 /** The same for the text of a bundle: also refuses repeated keys and numbers such as 1.0, which parsers read differently. */
@@ -66,51 +68,6 @@ export function unreadable(detail: string): Verification {
   const rest = ['path', 'signature', 'key', 'charge'] as const
   const steps = rest.map((name) => notReached(name, 'the bundle is not readable'))
   return { ok: false, steps: [failed('format', detail), ...steps] }
-}
-
-/** The members of a bundle that could be read. */
-interface ReadBundle extends Partial<ReceiptBundle> {
-  format: VerifyStep<'format'>
-  /** Canonical text of the receipt, as far as it has one: it can be hashed even when a field is wrong. */
-  text?: string
-}
-
-function readBundle(bundle: unknown): ReadBundle {
-  let members: { batch: unknown; receipt: unknown }
-  let text: string
-  try {
-    members = snapshot(bundle)
-    text = canonicalJson(members.receipt)
-  } catch (error) {
-    return { format: failed('format', messageOf(error)) }
-  }
-  const read: ReadBundle = { format: failed('format', ''), text }
-  const problems: string[] = []
-  try {
-    // The text, not the member: a receipt that is itself a string is no receipt.
-    read.receipt = parseReceipt(text)
-  } catch (error) {
-    problems.push(messageOf(error))
-  }
-  try {
-    read.batch = parseBatchProof(members.batch)
-  } catch (error) {
-    problems.push(messageOf(error))
-  }
-  if (read.receipt === undefined || read.batch === undefined) {
-    return { ...read, format: failed('format', problems.join('; ')) }
-  }
-  const { receipt_id, account, seq, v } = read.receipt
-  return { ...read, format: passed('format', `${v} ${receipt_id}, number ${seq} of ${account}`) }
-}
-
-/** A copy that cannot change while it is checked, made of nothing but plain JSON values. */
-function snapshot(bundle: unknown): { batch: unknown; receipt: unknown } {
-  const copy = parseCanonicalJson(canonicalJson(bundle), BUNDLE_CHARS_MAX)
-  if (typeof copy !== 'object' || copy === null || Object.keys(copy).join() !== 'batch,receipt') {
-    throw new Error('the bundle is not an object of exactly batch and receipt')
-  }
-  return { batch: Reflect.get(copy, 'batch'), receipt: Reflect.get(copy, 'receipt') }
 }
 
 function charge(receipt: Receipt): VerifyStep<'charge'> {

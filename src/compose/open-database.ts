@@ -6,10 +6,12 @@ import type { Config } from '#src/config.ts'
 import type { Parts } from './parts.ts'
 
 const DATABASE_END_MS = 5_000
+/** The server ends a statement after 60 s. Longer silence means that nobody is there. */
+const QUERY_MS_MAX = 65_000
 
 /** A pool on a database that is durable and migrated. Throws Error with what to do. */
 export async function openPool({ config, installation, log, opened }: Parts): Promise<Db> {
-  const db = createPool({ connection: installation.connection, poolMax: 10 }, (error) =>
+  const db = createPool({ connection: installation.connection, poolMax: 10, queryMsMax: QUERY_MS_MAX }, (error) =>
     log.warn({ err: error }, 'an idle database connection broke'),
   )
   opened.defer(() => endPool(db))

@@ -19,7 +19,7 @@ export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof NoConnectionError) return true
   const code = sqlState(error)
-  if (code === undefined) return !(error instanceof pg.DatabaseError) && isConnectionError(error)
+  if (code === undefined) return isConnectionError(error)
   if (code.startsWith('08') || code.startsWith('53') || code.startsWith('57')) return true
   return ['40001', '40P01', '55P03', '25006', '25P03'].includes(code)
 }
@@ -42,7 +42,9 @@ const connectionCodes = new Set([
   'ECONNABORTED',
 ])
 
-function isConnectionError(error: Error): boolean {
+/** Whether the connection is gone, or may as well be: nothing that is sent on it arrives. */
+export function isConnectionError(error: unknown): error is Error {
+  if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false
   if ('code' in error && typeof error.code === 'string') return connectionCodes.has(error.code)
   // The driver reports these without a code.
   return /connection (terminated|timeout|ended)|timeout (exceeded|expired)|read timeout|not queryable|client was closed|connection error/i.test(

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { assert } from '#lib/assert.ts'
-import { type Db, SCHEMA, transaction } from './pool.ts'
+import { type Db, SCHEMA, transaction, within } from './pool.ts'
 
 export interface Migration {
   id: number
@@ -16,7 +16,7 @@ export class MigrationError extends Error {
   override readonly name = 'MigrationError'
 }
 
-const STATEMENT_TIMEOUT = '30min'
+const STATEMENT_MS_MAX = 30 * 60_000
 const TABLE_LOCK_TIMEOUT = '10s'
 
 const folder = fileURLToPath(new URL('./migrations/', import.meta.url))
@@ -45,9 +45,14 @@ export async function migrate(db: Db, migrations: Migration[]): Promise<{ applie
     const next = await transaction(db, async (tx) => {
       // The pool's limits are made for requests. Waiting for another migrator may take as long as its work does, but a
       // change that waits for a table blocks everybody behind it, so that wait stays short.
-      await tx.query(`set local statement_timeout = '${STATEMENT_TIMEOUT}'`)
-      await tx.query(`set local lock_timeout = '${STATEMENT_TIMEOUT}'`)
-      await tx.query('select pg_advisory_xact_lock(hashtext($1))', [`${SCHEMA} migrations`])
+      await tx.query(`set local statement_timeout = ${STATEMENT_MS_MAX}`)
+      await tx.query(`set local lock_timeout = ${STATEMENT_MS_MAX}`)
+      await tx.query(
+        within(STATEMENT_MS_MAX, {
+          text: 'select pg_advisory_xact_lock(hashtext($1))',
+          values: [`${SCHEMA} migrations`],
+        }),
+      )
       await tx.query(`set local lock_timeout = '${TABLE_LOCK_TIMEOUT}'`)
       await tx.query(`create schema if not exists ${SCHEMA}`)
       await tx.query(`create table if not exists ${SCHEMA}.schema_migration (
@@ -59,7 +64,7 @@ export async function migrate(db: Db, migrations: Migration[]): Promise<{ applie
       const migration = migrations[rows.length]
       if (migration === undefined) return undefined
       try {
-        await tx.query(migration.sql)
+        await tx.query(within(STATEMENT_MS_MAX, migration.sql))
       } catch (cause) {
         throw new MigrationError(`migration ${label(migration)} failed and was rolled back: ${String(cause)}`, {
           cause,

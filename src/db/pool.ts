@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { isConnectionError } from './failures.ts'
 
 /** The schema that holds everything of ours; a database may be shared with others. */
 export const SCHEMA = 'fluxgate'
@@ -9,6 +10,8 @@ export type Tx = pg.ClientBase
 export interface DatabaseOptions {
   connection: pg.ClientConfig
   poolMax: number
+  /** How long a query may go unanswered before the network counts as silent; for ever when absent. See `within`. */
+  queryMsMax?: number
 }
 
 const INT8 = 20
@@ -34,7 +37,9 @@ function withSettings(connection: pg.ClientConfig, extra: Record<string, string>
     types,
     options: [connection.options, ...options].filter(Boolean).join(' '),
     connectionTimeoutMillis: connection.connectionTimeoutMillis ?? 5_000,
+    // A server that is gone without a word is noticed in half a minute, not in the two hours of Linux.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   }
 }
 
@@ -49,6 +54,7 @@ export function createPool(options: DatabaseOptions, onIdleError: (error: Error)
       jit: 'off',
     }),
     max: options.poolMax,
+    ...(options.queryMsMax !== undefined && { query_timeout: options.queryMsMax }),
     idleTimeoutMillis: 30_000,
   })
   pool.on('error', (error) => {
@@ -92,6 +98,11 @@ export async function connectLane(
   return client
 }
 
+/** A query with its own limit for how long it may go unanswered: longer than the pool's for much work, shorter to notice sooner. */
+export function within(msMax: number, query: string | pg.QueryConfig): pg.QueryConfig {
+  return Object.assign({ query_timeout: msMax }, typeof query === 'string' ? { text: query } : query)
+}
+
 /** Runs `work` in one transaction; rolls back when it throws. */
 export async function transaction<T>(db: Db, work: (tx: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await db.connect()
@@ -106,9 +117,12 @@ export async function transaction<T>(db: Db, work: (tx: pg.PoolClient) => Promis
     await client.query('commit')
     return result
   } catch (error) {
-    await client.query('rollback').catch((cause: Error) => {
-      broken = cause
-    })
+    // Nobody is there to be told of a rollback: hanging up is one.
+    if (isConnectionError(error)) broken = error
+    else
+      await client.query('rollback').catch((cause: Error) => {
+        broken = cause
+      })
     throw error
   } finally {
     client.off('error', onError)

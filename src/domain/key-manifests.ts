@@ -12,6 +12,7 @@ import { type Db, type Tx, transaction } from '#db/pool.ts'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import { readLegacyReceiptKeys } from './legacy-receipt-keys.ts'
 import { publicReceiptKeys } from './receipt-keys.ts'
 import { type DocumentSigner, documentBundles, documentPrefixes, signDocuments } from './signed-documents.ts'
 
@@ -174,12 +175,12 @@ async function lastManifest(db: Db | Tx): Promise<StoredManifest | undefined> {
   return rows[0]
 }
 
-/** Keys of llmring-server whose receipts were taken over. */
+/** Keys of llmring-server whose receipts were taken over, by their names. */
 export async function legacyReceiptKeys(db: Db | Tx): Promise<LegacyKey[]> {
-  const { rows } = await db.query<{ key_id: string; public_key: Buffer }>(
-    'select key_id, public_key from legacy_receipt_key order by key_id',
-  )
-  return rows.map(({ key_id, public_key }) => ({ key_id, public_key: public_key.toString('base64url') }))
+  const keys = await readLegacyReceiptKeys(db)
+  return keys
+    .map(({ keyId, publicKey }) => ({ key_id: keyId, public_key: publicKey.toString('base64url') }))
+    .sort((one, other) => (one.key_id < other.key_id ? -1 : 1))
 }
 
 /** The same lock as for registering a key: the keys stay as they are while a list of them is made. */

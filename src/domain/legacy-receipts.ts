@@ -1,16 +1,13 @@
-import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { type LlmringReceipt, llmringMembers, llmringText } from '#billing/llmring-receipt.ts'
 import type { Tx } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
 import { atOffset, type IsoTime, isoformat, parseIsoTime } from '#lib/iso-time.ts'
+import { type LegacyReceiptKey, readLegacyReceiptKeys } from './legacy-receipt-keys.ts'
 
 // Receipts that llmring-server signed. Its databases do not keep the bytes that were signed, and its timestamps went through
 // the zones of two programs on their way: the bytes are found again by trying, and then kept.
 
-/** More than one installation ever had. */
-export const LEGACY_KEYS_MAX = 100
-
-const PUBLIC_KEY_BYTES = 32
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex')
 
 /** Every offset between a stored and a signed clock that a zone on Earth can cause, the likely ones first. */
@@ -39,24 +36,6 @@ export interface ImportedReceipt {
   shiftMinutes: number
 }
 
-/** Makes a public key of llmring-server known, under its own name or the one that llmring gives. Returns the name. */
-export async function addLegacyReceiptKey(tx: Tx, publicKey: Uint8Array, keyId?: string): Promise<string> {
-  if (publicKey.byteLength !== PUBLIC_KEY_BYTES) throw new RangeError(`a public key is ${PUBLIC_KEY_BYTES} bytes`)
-  const text = Buffer.from(publicKey).toString('base64url')
-  const name = keyId ?? `key_${hash('sha256', text, 'hex').slice(0, 16)}`
-  const { rows: known } = await tx.query<{ key_id: string; same: boolean }>(
-    'select key_id, public_key = $2 as same from legacy_receipt_key where key_id = $1 or public_key = $2',
-    [name, Buffer.from(publicKey)],
-  )
-  const same = known.find((row) => row.same)
-  if (same !== undefined) return same.key_id
-  if (known.length > 0) throw new Error(`another key is named ${name} already`)
-  const { rows } = await tx.query<{ n: bigint }>('select count(*) as n from legacy_receipt_key')
-  if (Number(rows[0]?.n) >= LEGACY_KEYS_MAX) throw new Error(`there are ${LEGACY_KEYS_MAX} keys of llmring already`)
-  await tx.query('insert into legacy_receipt_key (key_id, public_key) values ($1, $2)', [name, Buffer.from(publicKey)])
-  return name
-}
-
 /**
  * Keeps a receipt of llmring-server with the exact bytes that were signed, whatever zone its server, its database or this
  * program lives in. One that verifies with no known key in any zone is kept as it is stored, without a key. Keys have to be
@@ -66,7 +45,7 @@ export async function importLegacyReceipt(tx: Tx, input: LegacyReceipt): Promise
   const { receipt, signature, projectId } = input
   const stored = parseIsoTime(receipt.timestamp)
   if (stored === undefined) throw new RangeError(`the timestamp of ${receipt.receipt_id} cannot be read`)
-  const found = findSigned(input, stored, await legacyKeys(tx))
+  const found = findSigned(input, stored, verifyingKeys(await readLegacyReceiptKeys(tx)))
   const timestamp = isoformat(atOffset(stored, 0))
   assert(timestamp !== undefined, 'a time that was read can be printed')
   const payload = found?.payload ?? llmringText({ ...receipt, timestamp })
@@ -132,14 +111,10 @@ function findSigned(input: LegacyReceipt, stored: IsoTime, keys: readonly Verify
   return undefined
 }
 
-async function legacyKeys(tx: Tx): Promise<VerifyingKey[]> {
-  const { rows } = await tx.query<{ key_id: string; public_key: Buffer }>(
-    'select key_id, public_key from legacy_receipt_key order by added_at, key_id limit $1',
-    [LEGACY_KEYS_MAX],
-  )
-  return rows.map(({ key_id, public_key }) => ({
-    keyId: key_id,
-    key: createPublicKey({ key: Buffer.concat([spkiPrefix, public_key]), format: 'der', type: 'spki' }),
+function verifyingKeys(keys: readonly LegacyReceiptKey[]): VerifyingKey[] {
+  return keys.map(({ keyId, publicKey }) => ({
+    keyId,
+    key: createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' }),
   }))
 }
 

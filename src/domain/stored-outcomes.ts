@@ -1,5 +1,5 @@
 import { type Outcome, outcomeNumbers } from '#billing/outcome.ts'
-import type { Db } from '#db/pool.ts'
+import { type Db, within } from '#db/pool.ts'
 import { openBytes, sealBytes } from '#lib/sealed-bytes.ts'
 
 /** An answer as its client got it. */
@@ -11,6 +11,7 @@ export interface StoredOutcome {
 const names = new Map(Object.entries(outcomeNumbers).map(([name, number]) => [number as number, name as Outcome]))
 const KEPT_HOURS = 24
 const EXPIRED_MAX = 500
+const EXPIRE_MS_MAX = 5_000
 
 /**
  * Answers of calls that were made under an idempotency key, for a day. They are sealed with a secret that only the caller
@@ -53,9 +54,11 @@ export function createStoredOutcomes({ db }: { db: Db }) {
     /** Removes some of what has expired. */
     async expire(): Promise<void> {
       await db.query(
-        `delete from stored_outcome where request_id in
-           (select request_id from stored_outcome where expires_at <= now() order by expires_at limit $1)`,
-        [EXPIRED_MAX],
+        within(EXPIRE_MS_MAX, {
+          text: `delete from stored_outcome where request_id in
+             (select request_id from stored_outcome where expires_at <= now() order by expires_at limit $1)`,
+          values: [EXPIRED_MAX],
+        }),
       )
     },
   }

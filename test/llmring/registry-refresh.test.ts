@@ -30,7 +30,7 @@ after(async () => {
 let sources = 0
 /** A gateway's registry, with a source of its own unless it shares one. */
 async function open(options: { source?: string; everyMs?: number; timeoutMs?: number } = {}) {
-  const { source = `source ${++sources}`, everyMs = 1_000, timeoutMs = 2_000 } = options
+  const { source = `source ${++sources}`, everyMs = 250, timeoutMs = 2_000 } = options
   const { db } = database
   const versions = createRegistryVersions({ db })
   const registry = createRegistry({ versions, book, traits: await readModelTraits() })

@@ -1,7 +1,7 @@
 import type { LlmringKey } from '#billing/llmring-receipt.ts'
 import type { Db } from '#db/pool.ts'
 import { batchProofs } from '#domain/batch-proofs.ts'
-import { LEGACY_KEYS_MAX } from '#domain/legacy-receipts.ts'
+import { readLegacyReceiptKeys } from '#domain/legacy-receipt-keys.ts'
 import { parseReceiptId } from '#domain/receipt-log.ts'
 import type { DocumentSigner } from '#domain/signed-documents.ts'
 import { assert } from '#lib/assert.ts'
@@ -154,9 +154,6 @@ async function countReceipts(db: Db, { projectId, walletId }: Owner): Promise<nu
 
 /** The public keys of llmring-server. */
 export async function legacyKeys(db: Db): Promise<LlmringKey[]> {
-  const { rows } = await db.query<{ key_id: string; public_key: Buffer }>(
-    'select key_id, public_key from legacy_receipt_key order by added_at, key_id limit $1',
-    [LEGACY_KEYS_MAX],
-  )
-  return rows.map(({ key_id, public_key }) => ({ key_id, public_key: new Uint8Array(public_key), revoked: false }))
+  const keys = await readLegacyReceiptKeys(db)
+  return keys.map(({ keyId, publicKey }) => ({ key_id: keyId, public_key: new Uint8Array(publicKey), revoked: false }))
 }
