@@ -30,6 +30,7 @@ import { createSpeechSocket } from '#routes/speech-socket.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
 import { openPool } from './compose/open-database.ts'
+import { openDeletion } from './compose/open-deletion.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
@@ -85,6 +86,7 @@ export async function createApp(config: Config, installation: Installation, log:
     onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
   })
   opened.defer(() => contentSweeper.close())
+  openDeletion(parts, db, [])
   const usageLog = createUsageLog({ db })
   const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
   opened.defer(() => folder.close())

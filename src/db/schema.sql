@@ -26,6 +26,23 @@ create table account (
   constraint account_kind_check CHECK (((kind >= 1) AND (kind <= 7)))
 ) with (fillfactor=70);
 
+create table account_deletion (
+  user_id text not null,
+  project_id text,
+  requested_at timestamp with time zone default clock_timestamp() not null,
+  parts text[] default '{}'::text[] not null,
+  tries integer default 0 not null,
+  error text,
+  next_at timestamp with time zone default (clock_timestamp() + '00:01:00'::interval) not null,
+  leased_until timestamp with time zone,
+  erased_at timestamp with time zone,
+  closed_at timestamp with time zone,
+  constraint account_deletion_pkey PRIMARY KEY (user_id),
+  constraint account_deletion_check CHECK (((closed_at IS NULL) OR ((erased_at IS NOT NULL) AND (project_id IS NULL)))),
+  constraint account_deletion_error_check CHECK (((length(error) >= 1) AND (length(error) <= 200))),
+  constraint account_deletion_user_id_check CHECK (((length(user_id) >= 1) AND (length(user_id) <= 64)))
+);
+
 create table adjustment (
   ref uuid not null,
   kind text not null,
@@ -838,6 +855,8 @@ create table welcomed_person (
   constraint welcomed_person_email_digest_check CHECK ((length(email_digest) = 32))
 );
 
+CREATE INDEX account_deletion_open ON fluxgate.account_deletion USING btree (next_at) WHERE (closed_at IS NULL);
+
 CREATE INDEX account_lots ON fluxgate.account USING btree (wallet_id, priority, expires_at, id) WHERE ((kind = 1) AND open);
 
 CREATE UNIQUE INDEX account_system ON fluxgate.account USING btree (kind, asset, slot) WHERE (wallet_id IS NULL);
@@ -925,6 +944,8 @@ CREATE INDEX usage_series_wallet ON fluxgate.usage_series USING btree (wallet_id
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
 
 alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table account_deletion add constraint account_deletion_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table adjustment add constraint adjustment_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 

@@ -66,7 +66,11 @@ export function createKeys(deps: { db: Db }) {
       const secret = newSecret()
       const key = await transaction(db, async (tx) => {
         await inTurn(tx)
-        const { rows } = await tx.query('select 1 from project where id = $1', [input.projectId])
+        // The project of a person who has left takes no keys any more.
+        const { rows } = await tx.query(
+          'select 1 from project where id = $1 and (user_id is not null or not personal)',
+          [input.projectId],
+        )
         if (rows.length === 0) throw new AppError('not_found', { message: 'No project has this id.' })
         await requireFuture(tx, input.expiresAt)
         await requireRoom(tx, input.projectId)

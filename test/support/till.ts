@@ -45,13 +45,13 @@ export async function createTestTill(deps: {
   return {
     signer,
     /**
-     * Charges a whole number of thousand nano-dollars, or holds them for a call that `more` describes. Returns the request
+     * Charges a whole number of thousand nano-dollars, or holds them for a call that `more` describes; `meanwhile` runs between hold and settlement. Returns the request
      * id, 32 hex digits.
      */
     async charge(
       key: AuthenticatedKey,
       nanos: bigint,
-      more: { context?: Partial<CallContext>; end?: Partial<CallEnd> } = {},
+      more: { context?: Partial<CallContext>; end?: Partial<CallEnd>; meanwhile?: () => Promise<void> } = {},
     ): Promise<string> {
       assert(nanos % NANOS_PER_CALL === 0n, 'the till charges thousands of nano-dollars')
       const requestId = uuidv7Hex()
@@ -75,6 +75,7 @@ export async function createTestTill(deps: {
         context: encodeContext(context),
       })
       assert(held.status === 'reserved' && held.seq !== null, `the till can hold ${nanos}: ${held.status}`)
+      await more.meanwhile?.()
       const op = settlement(
         { requestId, walletId, seq: held.seq, held: held.granted, context },
         {
