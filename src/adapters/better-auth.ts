@@ -20,11 +20,17 @@ export interface BetterAuthSettings {
   /** Pages of these origins may sign people in, and are where links of mails may lead. */
   trustedOrigins: readonly string[]
   social: readonly SocialProvider[]
-  sendMail(to: string, template: 'verification' | 'password_reset' | 'magic_link', data: { url: string }): Promise<void>
+  sendMail(
+    to: string,
+    template: 'verification' | 'password_reset' | 'magic_link' | 'delete_account',
+    data: { url: string },
+  ): Promise<void>
   sendChangeMail(to: string, data: { url: string; newEmail: string }): Promise<void>
   /** False for who is banned. */
   maySignIn(userId: string): Promise<boolean>
   onSignUp(userId: string): void
+  /** Deletes the account of who has confirmed it; what of it lies in Better Auth's tables, too. Rejects when it is not done yet. */
+  deletePerson(userId: string): Promise<void>
   /** A mail that was not sent, and whatever else goes wrong behind an answer. */
   onError(error: unknown): void
 }
@@ -109,6 +115,12 @@ function optionsOf(settings: BetterAuthSettings): BetterAuthOptions {
         enabled: true,
         sendChangeEmailConfirmation: ({ user, newEmail, url }) =>
           settings.sendChangeMail(user.email, { url, newEmail }),
+      },
+      deleteUser: {
+        enabled: true,
+        deleteTokenExpiresIn: LINK_SECONDS,
+        sendDeleteAccountVerification: ({ user, url }) => sendMail(user.email, 'delete_account', { url }),
+        beforeDelete: ({ id }) => settings.deletePerson(id),
       },
     },
     session: {

@@ -15,6 +15,7 @@ import type { Settings } from '#domain/settings.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import type { Accounts } from '#routes/person/accounts.ts'
+import { openDeletion } from './open-deletion.ts'
 import type { Parts } from './parts.ts'
 
 const ISSUER_MS_MAX = 3_000
@@ -68,12 +69,11 @@ export function openPeople(parts: Parts, below: Below) {
   }
 }
 
-function openSignIn(
-  { config, log, opened }: Parts,
-  below: Below & { secret: Secret; users: ReturnType<typeof createUsers> },
-) {
+function openSignIn(parts: Parts, below: Below & { secret: Secret; users: ReturnType<typeof createUsers> }) {
+  const { config, log, opened } = parts
   const { db, sendMail, settings, secret, users } = below
   const onError = (error: unknown) => log.warn({ err: error }, 'signing in did not go well')
+  const deletion = openDeletion(parts, db, [])
   const sweeper = createSessionSweeper({ db, everyMs: SWEEP_MS, onError })
   opened.defer(() => sweeper.close())
   const publicUrl = config.API_SERVER_URL
@@ -88,6 +88,7 @@ function openSignIn(
       social: config.socialProviders,
       sendChangeMail: (to, data) => sendMail(to, 'change_email', data),
       maySignIn: async (userId) => (await users.find(userId))?.banned === false,
+      deletePerson: (id) => deletion.run({ id }),
       onSignUp: (user) => log.info({ user }, 'signed up'),
     })
     return server

@@ -226,6 +226,30 @@ test('a ban is felt by sessions and keys within a second, and by signing in', as
   )
 })
 
+test('an account is deleted once the person has opened the link: no session, no key, no second gift', async () => {
+  const { email, token, cookie, userId } = await signUp()
+  assert.equal((await call({}, token)).status, 200)
+  const { rows } = await gateway.db.query('select id from project where user_id = $1', [userId])
+  const { secret } = await gateway.app.keys.create({ projectId: rows[0].id, name: 'mine' })
+  const asked = await auth('/delete-user', { callbackURL: '/' }, { cookie })
+  assert.equal(asked.status, 200, asked.text)
+  assert.equal((await call({}, token)).status, 200)
+  const confirmed = await auth(await linkTo(email, 'delete-user'), undefined, { cookie })
+  assert(confirmed.status < 400, confirmed.text)
+  await until(
+    'nobody is served any more',
+    async () => (await call({}, token)).status === 401 && (await call({}, secret)).status === 401,
+    3_000,
+  )
+  const { rows: left } = await gateway.db.query('select count(*) as n from auth_user where email = $1', [email])
+  assert.equal(left[0].n, 0n)
+  await auth('/sign-up/email', { email, password: PASSWORD, name: 'Again' })
+  await auth(await linkTo(email, 'verify-email'))
+  const again = await auth('/sign-in/email', { email, password: PASSWORD })
+  assert.equal(again.status, 200, again.text)
+  assert.equal((await call({}, again.json.token)).status, 402)
+})
+
 test('cookies speak for pages of trusted origins alone', async () => {
   const { cookie } = await signUp()
   for (const [headers, status] of [
