@@ -36,7 +36,7 @@ export interface BetterAuthSettings {
 }
 
 /** Who a request's cookie or token belongs to. */
-export interface SignedInUser {
+interface SignedInUser {
   userId: string
   sessionId: string
 }
