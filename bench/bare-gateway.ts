@@ -74,6 +74,7 @@ export async function createBareGateway(
   const inference = createInferenceRoutes(
     {
       keyring: createKeyring({ db }),
+      describeBudget: async () => ({}),
       routes,
       dispatcher: createDispatcher({ cooldownMs: 2_000, cooldownMsMax: 300_000 }),
       ledger,

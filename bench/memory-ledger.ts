@@ -12,7 +12,7 @@ export function createMemoryLedger(): Ledger & { chargedNanos(): bigint; calls()
     reserve(op) {
       const seq = (seqs.get(op.walletId) ?? 0n) + 1n
       seqs.set(op.walletId, seq)
-      return Promise.resolve({ status: 'reserved', seq, granted: op.amount, free: op.amount })
+      return Promise.resolve({ status: 'reserved', seq, granted: op.amount, free: op.amount, budget: null })
     },
     extend: (op) => Promise.resolve(op.add),
     settle(op) {

@@ -29,6 +29,7 @@ import { createSpeechPaths } from '#routes/speech.ts'
 import { createSpeechSocket } from '#routes/speech-socket.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
+import { openBudgets } from './compose/open-budgets.ts'
 import { openPool } from './compose/open-database.ts'
 import { openDeletion } from './compose/open-deletion.ts'
 import { openGateway } from './compose/open-gateway.ts'
@@ -71,9 +72,10 @@ export async function createApp(config: Config, installation: Installation, log:
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
   const grants = createGrants({ db, slot: books.slot })
+  const sendMail = openMail(parts)
   const people = openPeople(parts, {
     ...{ db, grants, slot: books.slot, settings: router.feed.settings },
-    sendMail: openMail(parts),
+    sendMail,
   })
   const gateway = await openGateway(parts, { db, priceBook, books, router, people })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
@@ -107,6 +109,7 @@ export async function createApp(config: Config, installation: Installation, log:
     keys,
     grants,
     ...people.flux,
+    budgets: openBudgets(parts, db, sendMail),
     accounts: people.accounts,
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),

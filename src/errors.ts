@@ -73,6 +73,12 @@ const table = {
     retry: false,
     message: 'The API key is missing, malformed, expired or revoked.',
   },
+  budget_exceeded: {
+    status: 402,
+    type: 'insufficient_quota',
+    retry: false,
+    message: 'A budget of this project does not allow this request.',
+  },
   insufficient_quota: {
     status: 402,
     type: 'insufficient_quota',
@@ -144,6 +150,12 @@ const table = {
     type: 'invalid_request_error',
     retry: false,
     message: 'This key was rotated already, was revoked or has expired.',
+  },
+  too_many_budgets: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has as many budgets as it may have.',
   },
   too_many_keys: {
     status: 409,

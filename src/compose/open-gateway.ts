@@ -1,6 +1,7 @@
 import { createUpstreamAuth } from '#adapters/upstream-auth.ts'
 import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Db } from '#db/pool.ts'
+import { createBudgetWords } from '#domain/budgets/budget-words.ts'
 import { createCallers } from '#domain/callers.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import type { PriceBook } from '#domain/price-book.ts'
@@ -111,6 +112,7 @@ export async function openGateway(
       laneDepth: () => ledger.depth,
       spooled: () => spool.size,
     }),
+    describeBudget: createBudgetWords({ db }).describe,
     receiptLog: config.RECEIPT_LOG_ORIGIN,
     log,
   }

@@ -161,6 +161,58 @@ create table auth_verification (
   constraint auth_verification_pkey PRIMARY KEY (id)
 );
 
+create table budget (
+  id bigint generated always as identity not null,
+  wallet_id bigint not null,
+  name text not null,
+  key_id text,
+  user_id text,
+  model text,
+  alias_name text,
+  tag text,
+  limit_nanos bigint not null,
+  period text not null,
+  time_zone text not null,
+  warn_percent integer[] not null,
+  active boolean default true not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  constraint budget_wallet_id_name_key UNIQUE (wallet_id, name),
+  constraint budget_pkey PRIMARY KEY (id),
+  constraint budget_alias_name_check CHECK (((length(alias_name) >= 1) AND (length(alias_name) <= 255))),
+  constraint budget_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 100))),
+  constraint budget_limit_nanos_check CHECK (((limit_nanos >= 0) AND (limit_nanos <= '1000000000000000000'::bigint))),
+  constraint budget_model_check CHECK (((length(model) >= 1) AND (length(model) <= 255))),
+  constraint budget_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint budget_period_check CHECK ((period = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'total'::text]))),
+  constraint budget_tag_check CHECK (((length(tag) >= 1) AND (length(tag) <= 64))),
+  constraint budget_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
+  constraint budget_user_id_check CHECK (((length(user_id) >= 1) AND (length(user_id) <= 64))),
+  constraint budget_warn_percent_check CHECK (((cardinality(warn_percent) <= 10) AND (array_position(warn_percent, NULL::integer) IS NULL)))
+);
+
+create table budget_charge (
+  request_id uuid not null,
+  budget_id bigint not null,
+  period_start timestamp with time zone not null,
+  charged bigint not null,
+  constraint budget_charge_pkey PRIMARY KEY (request_id, budget_id),
+  constraint budget_charge_charged_check CHECK ((charged >= 0))
+);
+
+create table budget_usage (
+  budget_id bigint not null,
+  period_start timestamp with time zone not null,
+  opening bigint default 0 not null,
+  held bigint default 0 not null,
+  spent bigint default 0 not null,
+  told integer[] default '{}'::integer[] not null,
+  constraint budget_usage_pkey PRIMARY KEY (budget_id, period_start),
+  constraint budget_usage_check CHECK ((spent >= opening)),
+  constraint budget_usage_held_check CHECK ((held >= 0)),
+  constraint budget_usage_opening_check CHECK ((opening >= 0))
+) with (fillfactor=70);
+
 create table certificate (
   document_id text not null,
   project_id text not null,
@@ -313,6 +365,8 @@ create table hold (
   context text not null,
   created_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
+  budgets bigint[],
+  budget_periods timestamp with time zone[],
   constraint hold_pkey PRIMARY KEY (request_id),
   constraint hold_amount_check CHECK (((amount >= 0) AND (amount <= '1000000000000'::bigint))),
   constraint hold_check CHECK (((accrued >= 0) AND (accrued <= amount)))
@@ -841,6 +895,7 @@ create table wallet (
   version bigint default 0 not null,
   next_expiry timestamp with time zone,
   frozen boolean default false not null,
+  budgeted boolean default false not null,
   constraint wallet_account_key UNIQUE (account),
   constraint wallet_pkey PRIMARY KEY (id),
   constraint wallet_account_check CHECK (((length(account) = 36) AND ("left"(account, 4) = 'acc_'::text))),
@@ -882,6 +937,10 @@ CREATE INDEX auth_session_user ON fluxgate.auth_session USING btree (user_id);
 CREATE INDEX auth_verification_expiry ON fluxgate.auth_verification USING btree (expires_at);
 
 CREATE INDEX auth_verification_identifier ON fluxgate.auth_verification USING btree (identifier);
+
+CREATE INDEX budget_active ON fluxgate.budget USING btree (wallet_id) WHERE active;
+
+CREATE INDEX budget_charge_usage ON fluxgate.budget_charge USING btree (budget_id, period_start);
 
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
@@ -959,6 +1018,12 @@ alter table auth_account add constraint auth_account_user_id_fkey FOREIGN KEY (u
 
 alter table auth_session add constraint auth_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
 
+alter table budget add constraint budget_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table budget_charge add constraint budget_charge_budget_id_period_start_fkey FOREIGN KEY (budget_id, period_start) REFERENCES budget_usage(budget_id, period_start);
+
+alter table budget_usage add constraint budget_usage_budget_id_fkey FOREIGN KEY (budget_id) REFERENCES budget(id);
+
 alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
 alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
@@ -988,10 +1053,6 @@ alter table external_identity add constraint external_identity_user_id_fkey FORE
 alter table flux_grant_recipient add constraint flux_grant_recipient_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES flux_grant_batch(id);
 
 alter table flux_grant_recipient add constraint flux_grant_recipient_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
-
-alter table flux_grant_recipient add constraint flux_grant_recipient_ref_fkey FOREIGN KEY (ref) REFERENCES adjustment(ref);
-
-alter table flux_grant_recipient add constraint flux_grant_recipient_taken_back_fkey FOREIGN KEY (taken_back) REFERENCES adjustment(ref);
 
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -1073,6 +1134,15 @@ begin
   end if;
   return new;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.budget_period(p_period text, p_zone text, p_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when p_period = 'total' then '-infinity' else date_trunc(p_period, p_at at time zone p_zone) at time zone p_zone end
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION fluxgate.claim_slot(p_instance text, p_lease interval)
@@ -1195,14 +1265,33 @@ CREATE OR REPLACE FUNCTION fluxgate.extend(p_slot smallint, p_epoch bigint, p_tt
  LANGUAGE plpgsql
 AS $function$
 #variable_conflict use_column
+declare
+  v_add bigint[] := p_add; v_taken bigint[]; v_got bigint[]; -- one element a call
+  v_room bigint; r record;
 begin
   perform 1 from wallet where id = any (p_wallet) order by id for no key update;
   perform require_slot(p_slot, p_epoch);
-  return query
+  -- What budgets have left is taken first, call by call; what the wallet then does not grant is given back.
+  if exists (select from hold h where h.request_id = any (p_request) and h.budgets is not null) then
+    v_taken := array_fill(null::bigint, array[cardinality(p_request)]);
+    for i in 1..cardinality(p_request) loop
+      select h.budgets, h.budget_periods, h.extension into r from hold h
+      where h.request_id = p_request[i] and h.wallet_id = p_wallet[i] and h.slot = p_slot and h.epoch = p_epoch;
+      continue when r.budgets is null or p_number[i] <= r.extension or p_add[i] < 0 or array_position(p_request, p_request[i]) < i;
+      select greatest(0, least(p_add[i], min(b.limit_nanos - u.spent - u.held))) into v_room
+      from unnest(r.budgets, r.budget_periods) as x(id, start)
+      join budget b on b.id = x.id join budget_usage u on u.budget_id = x.id and u.period_start = x.start;
+      v_add[i] := v_room;
+      update budget_usage u set held = u.held + v_room
+      from unnest(r.budgets, r.budget_periods) as x(id, start) where u.budget_id = x.id and u.period_start = x.start;
+      v_taken[i] := v_room;
+    end loop;
+  end if;
+
   with op as materialized (
     select o.rid, o.wid, o.number, least(o.add, 1000000000000 - h.amount) as add, o.accrued, o.usage, o.n,
            w.posted - w.held as free0, h.extension, h.extended, row_number() over (partition by o.rid order by o.n) as nth
-    from unnest(p_request, p_wallet, p_number, p_add, p_accrued, p_usage) with ordinality
+    from unnest(p_request, p_wallet, p_number, v_add, p_accrued, p_usage) with ordinality
          as o(rid, wid, number, add, accrued, usage, n)
     join wallet w on w.id = o.wid and not w.frozen
     join hold h on h.request_id = o.rid and h.wallet_id = o.wid and h.slot = p_slot and h.epoch = p_epoch
@@ -1221,9 +1310,19 @@ begin
     update wallet w set held = w.held + s.got, version = w.version + 1
     from (select wid, sum(got)::bigint as got from g group by wid) s where w.id = s.wid
   )
-  select case when op.n is null then -1 when g.n is not null then g.got
-              when op.number = op.extension then op.extended else 0 end
-  from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n order by o.n;
+  select array_agg(case when op.n is null then -1 when g.n is not null then g.got
+                        when op.number = op.extension then op.extended else 0 end order by o.n) into v_got
+  from unnest(p_request) with ordinality as o(rid, n) left join op on op.n = o.n left join g on g.n = o.n;
+
+  if v_taken is not null then
+    for i in 1..cardinality(p_request) loop
+      continue when v_taken[i] is null or v_taken[i] = greatest(v_got[i], 0);
+      update budget_usage u set held = u.held - (v_taken[i] - greatest(v_got[i], 0))
+      from hold h cross join unnest(h.budgets, h.budget_periods) as x(id, start)
+      where h.request_id = p_request[i] and u.budget_id = x.id and u.period_start = x.start;
+    end loop;
+  end if;
+  return query select o.got from unnest(v_got) with ordinality as o(got, n) order by o.n;
 end $function$
 ;
 
@@ -1417,21 +1516,22 @@ end $function$
 ;
 
 CREATE OR REPLACE FUNCTION fluxgate.reserve(p_slot smallint, p_epoch bigint, p_ttl interval, p_request uuid[], p_attempt uuid[], p_wallet bigint[], p_amount bigint[], p_floor bigint[], p_body bytea[], p_context text[])
- RETURNS TABLE(status text, seq bigint, granted bigint, free bigint)
+ RETURNS TABLE(status text, seq bigint, granted bigint, free bigint, budget bigint)
  LANGUAGE plpgsql
 AS $function$
 #variable_conflict use_column
 declare
   v_calls constant integer := cardinality(p_request);
   v_wallets bigint[]; v_free bigint[]; v_seq bigint[]; v_frozen boolean[]; v_due boolean; -- one element a wallet
-  v_held bigint[]; v_taken bigint[];
+  v_held bigint[]; v_taken bigint[]; v_budgeted boolean[];
   v_prior uuid[]; -- requests that are known already: rarely any
   v_status text[]; v_number bigint[]; v_granted bigint[]; v_shown bigint[]; -- one element a call
-  w integer; v_got bigint; r record;
+  v_over bigint[]; v_budgets text[]; v_periods text[];
+  w integer; v_got bigint; r record; b record;
 begin
   -- The locks are a statement of their own: what follows sees every other table as it is after the wait.
-  select array_agg(id), array_agg(posted - held), array_agg(x.seq), array_agg(frozen), bool_or(next_expiry <= now())
-    into v_wallets, v_free, v_seq, v_frozen, v_due
+  select array_agg(id), array_agg(posted - held), array_agg(x.seq), array_agg(frozen), array_agg(budgeted), bool_or(next_expiry <= now())
+    into v_wallets, v_free, v_seq, v_frozen, v_budgeted, v_due
   from (select * from wallet where id = any (p_wallet) order by id for no key update) x;
   perform require_slot(p_slot, p_epoch);
   if v_due then
@@ -1446,6 +1546,9 @@ begin
   v_number := array_fill(null::bigint, array[v_calls]);
   v_granted := array_fill(0::bigint, array[v_calls]);
   v_shown := array_fill(null::bigint, array[v_calls]);
+  v_over := v_shown;
+  v_budgets := array_fill(null::text, array[v_calls]);
+  v_periods := v_budgets;
   v_held := array_fill(0::bigint, array[coalesce(cardinality(v_wallets), 0)]);
   v_taken := v_held;
   for i in 1..v_calls loop
@@ -1475,6 +1578,17 @@ begin
     else
       v_got := least(p_amount[i], v_free[w]);
       continue when v_got < p_floor[i];
+      if v_budgeted[w] then
+        select * into b from take_budget(p_wallet[i], p_context[i], v_got, p_floor[i]);
+        if b.over is not null then
+          v_status[i] := 'over_budget';
+          v_over[i] := b.over;
+          continue;
+        end if;
+        v_got := b.got;
+        v_budgets[i] := b.budgets::text;
+        v_periods[i] := b.periods::text;
+      end if;
       v_free[w] := v_free[w] - v_got;
       v_held[w] := v_held[w] + v_got;
       v_taken[w] := v_taken[w] + 1;
@@ -1485,16 +1599,16 @@ begin
   end loop;
 
   -- A request that stands twice in the batch breaks the primary key here, and the whole batch with it.
-  insert into hold (request_id, attempt, wallet_id, seq, amount, slot, epoch, body_hash, context, created_at, expires_at)
-  select o.rid, o.attempt, o.wid, o.seq, o.amount, p_slot, p_epoch, o.body, o.context, now(), now() + p_ttl
-  from unnest(p_request, p_attempt, p_wallet, v_number, v_granted, p_body, p_context, v_status)
-       as o(rid, attempt, wid, seq, amount, body, context, status)
+  insert into hold (request_id, attempt, wallet_id, seq, amount, slot, epoch, body_hash, context, created_at, expires_at, budgets, budget_periods)
+  select o.rid, o.attempt, o.wid, o.seq, o.amount, p_slot, p_epoch, o.body, o.context, now(), now() + p_ttl, o.budgets::bigint[], o.periods::timestamptz[]
+  from unnest(p_request, p_attempt, p_wallet, v_number, v_granted, p_body, p_context, v_status, v_budgets, v_periods)
+       as o(rid, attempt, wid, seq, amount, body, context, status, budgets, periods)
   where o.status = 'new';
   update wallet x set held = x.held + d.held, seq = x.seq + d.taken, version = x.version + 1
   from unnest(v_wallets, v_held, v_taken) as d(id, held, taken) where x.id = d.id and d.taken > 0;
   return query
-  select case o.status when 'new' then 'reserved' else o.status end, o.seq, o.granted, o.free
-  from unnest(v_status, v_number, v_granted, v_shown) as o(status, seq, granted, free);
+  select case o.status when 'new' then 'reserved' else o.status end, o.seq, o.granted, o.free, o.over
+  from unnest(v_status, v_number, v_granted, v_shown, v_over) as o(status, seq, granted, free, over);
 end $function$
 ;
 
@@ -1565,7 +1679,7 @@ declare
   v_now constant timestamptz := clock_timestamp();
   v_calls constant integer := cardinality(p_request);
   v_wallets bigint[]; v_charged bigint[]; v_released bigint[]; v_first integer[]; -- one element a wallet
-  v_hold bigint[]; v_created timestamptz[]; v_body bytea[]; -- one element a call
+  v_hold bigint[]; v_created timestamptz[]; v_body bytea[]; v_budgeted boolean; -- one element a call
   v_lots bigint[]; v_owner bigint[]; v_rest bigint[]; v_burnt bigint[]; -- one element a lot, in burn order by wallet
   v_ref uuid[] := '{}'; v_leg smallint[] := '{}'; v_debit bigint[] := '{}'; v_amount bigint[] := '{}'; -- one element a transfer
   v_revenue bigint; v_cost_account bigint; v_payable bigint; v_total bigint := 0; v_costs bigint := 0;
@@ -1573,8 +1687,9 @@ declare
 begin
   select array_agg(id) into v_wallets
   from (select id from wallet where id = any (p_wallet) order by id for no key update) x;
-  select array_agg(h.amount order by o.n), array_agg(h.created_at order by o.n), array_agg(h.body_hash order by o.n)
-    into v_hold, v_created, v_body
+  select array_agg(h.amount order by o.n), array_agg(h.created_at order by o.n), array_agg(h.body_hash order by o.n),
+         bool_or(h.budgets is not null)
+    into v_hold, v_created, v_body, v_budgeted
   from unnest(p_request, p_wallet, p_seq, p_charge) with ordinality as o(rid, wid, seq, charge, n)
   join hold h on h.request_id = o.rid and h.wallet_id = o.wid and h.seq = o.seq and o.charge between 0 and h.amount;
   if coalesce(cardinality(v_hold), 0) <> v_calls or length(p_leaves) <> 32 * v_calls
@@ -1645,6 +1760,17 @@ begin
               p_provider, p_model, p_source, p_in, p_out, p_attempts, v_body, v_created, p_receipt, p_project, p_model_used)
        with ordinality as o(rid, wid, seq, outcome, charge, absorbed, cost, key_id, alias, profile, origin,
                             provider, model, source, tin, tout, attempts, body, created, receipt, project, used, n);
+  if v_budgeted then
+    insert into budget_charge (request_id, budget_id, period_start, charged)
+    select h.request_id, x.id, x.start, o.charge
+    from unnest(p_request, p_charge) as o(rid, charge) join hold h on h.request_id = o.rid
+    cross join unnest(h.budgets, h.budget_periods) as x(id, start);
+    update budget_usage u set held = u.held - s.held, spent = u.spent + s.charge
+    from (select x.id, x.start, sum(h.amount)::bigint as held, sum(o.charge)::bigint as charge
+          from unnest(p_request, p_charge) as o(rid, charge) join hold h on h.request_id = o.rid
+          cross join unnest(h.budgets, h.budget_periods) as x(id, start) group by x.id, x.start) s
+    where u.budget_id = s.id and u.period_start = s.start;
+  end if;
   delete from hold where request_id = any (p_request);
   update wallet x set posted = x.posted - d.charged, held = x.held - d.released, version = x.version + 1
   from unnest(v_wallets, v_charged, v_released) as d(id, charged, released) where x.id = d.id;
@@ -1693,6 +1819,40 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.take_budget(p_wallet bigint, p_context text, p_amount bigint, p_floor bigint)
+ RETURNS TABLE(got bigint, over bigint, budgets bigint[], periods timestamp with time zone[])
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  -- JSON can spell a NUL, which no text here holds; only an escape that is not itself escaped is one.
+  v_call constant json := case when position('\u0000' in p_context) = 0 then p_context
+    else regexp_replace(p_context, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g') end;
+  v_room bigint; v_least bigint;
+begin
+  select array_agg(b.id order by b.id), array_agg(s.start order by b.id), min(r.room), (array_agg(b.id order by r.room, b.id))[1]
+    into budgets, periods, v_room, v_least
+  from budget b
+  cross join lateral (select budget_period(b.period, b.time_zone, now()) as start) s
+  left join budget_usage u on u.budget_id = b.id and u.period_start = s.start
+  cross join lateral (select b.limit_nanos - coalesce(u.spent + u.held, 0) as room) r
+  where b.wallet_id = p_wallet and b.active
+    and (b.key_id is null or b.key_id = v_call ->> 'keyId')
+    and (b.user_id is null or b.user_id = v_call ->> 'userId')
+    and (b.model is null or b.model = v_call ->> 'model')
+    and (b.alias_name is null or b.alias_name = v_call ->> 'aliasName')
+    and (b.tag is null or b.tag in (select json_array_elements_text(coalesce(v_call -> 'tags', '[]'))));
+  got := least(p_amount, coalesce(v_room, p_amount));
+  if got < p_floor then
+    over := v_least;
+  else
+    insert into budget_usage as u (budget_id, period_start, held) select x.id, x.start, got from unnest(budgets, periods) as x(id, start)
+    on conflict (budget_id, period_start) do update set held = u.held + excluded.held;
+  end if;
+  return next;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.wallet_guard()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1721,6 +1881,10 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW E
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER changed AFTER UPDATE OF banned, ban_expires_at ON auth_user FOR EACH ROW WHEN (old.banned IS DISTINCT FROM new.banned OR old.ban_expires_at IS DISTINCT FROM new.ban_expires_at) EXECUTE FUNCTION person_changed();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON budget_charge FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON budget_charge FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -106,6 +106,21 @@ const invariants = {
     from (select reverses, sum(amount) as s from transfer where code = 12 group by 1) r
     left join transfer g on g.ref = r.reverses and g.leg = 0 and g.code = 2`,
 
+  'a budget has spent what its calls were charged': `
+    select count(*) as checked, count(*) filter (where u.spent <> u.opening + coalesce(c.s, 0)) as bad
+    from budget_usage u
+    left join (select budget_id, period_start, sum(charged) as s from budget_charge group by 1, 2) c using (budget_id, period_start)`,
+
+  'a budget holds what its open calls hold': `
+    select count(*) as checked, count(*) filter (where u.held <> coalesce(h.s, 0)) as bad
+    from budget_usage u
+    left join (select x.id, x.start, sum(h.amount) as s from hold h cross join unnest(h.budgets, h.budget_periods) as x(id, start)
+               group by 1, 2) h on h.id = u.budget_id and h.start = u.period_start`,
+
+  'what a call took of a budget is what it was charged': `
+    select count(*) as checked, count(*) filter (where l.charged is distinct from c.charged) as bad
+    from budget_charge c left join request_log l on l.request_id = c.request_id`,
+
   'every grant and refund says why': `
     select count(*) as checked, count(*) filter (where a.amount is distinct from t.s) as bad
     from (select ref, sum(amount) as s from transfer where code in (1, 2, 11, 12) group by 1) t

@@ -22,6 +22,10 @@ export interface CallContext {
   account: string
   projectId: string
   keyId: string
+  /** Who calls, where that is known; budgets look at it. */
+  userId?: string
+  /** The client's own; budgets look at them, and nothing else. */
+  tags?: readonly string[]
   aliasName?: string
   profile?: string
   lockDigest?: string
@@ -59,12 +63,27 @@ export function pricedTarget(target: Omit<PricedTarget, 'encoded'>): PricedTarge
 const targetJson = new WeakMap<PricedTarget, string>()
 
 export function encodeContext(context: CallContext): string {
-  const { account, projectId, keyId, aliasName, profile, lockDigest, origin, model, stream, configVersion } = context
+  const {
+    account,
+    projectId,
+    keyId,
+    userId,
+    tags,
+    aliasName,
+    profile,
+    lockDigest,
+    origin,
+    model,
+    stream,
+    configVersion,
+  } = context
   // Each by its name: a copy of whatever else there is takes four times as long. What is undefined is left out.
   const rest: Record<Exclude<keyof CallContext, 'targets'>, unknown> = {
     account,
     projectId,
     keyId,
+    userId,
+    tags,
     aliasName,
     profile,
     lockDigest,

@@ -24,11 +24,22 @@ export interface ReserveOp {
 }
 
 export interface ReserveResult {
-  status: 'reserved' | 'insufficient' | 'in_flight' | 'done' | 'key_reused' | 'frozen' | 'no_wallet' | 'bad_amount'
+  status:
+    | 'reserved'
+    | 'insufficient'
+    | 'over_budget'
+    | 'in_flight'
+    | 'done'
+    | 'key_reused'
+    | 'frozen'
+    | 'no_wallet'
+    | 'bad_amount'
   seq: bigint | null
   granted: bigint
   /** What was available when the batch was admitted. */
   free: bigint | null
+  /** Which budget has too little left; null but for 'over_budget'. */
+  budget: bigint | null
 }
 
 export interface ExtendOp {
@@ -131,7 +142,7 @@ export function createLedger(options: LedgerOptions) {
         admission.query<ReserveResult>(
           {
             name: 'reserve',
-            text: "select status, seq, granted, free from reserve($1,$2,$3,$4,$5,$6,$7,$8,$9,string_to_array($10, e'\\n'))",
+            text: "select status, seq, granted, free, budget from reserve($1,$2,$3,$4,$5,$6,$7,$8,$9,string_to_array($10, e'\\n'))",
             values: [
               slot,
               epoch,

@@ -71,6 +71,7 @@ export async function holdCall<T extends CallTarget>(
     account: key.account,
     projectId: key.projectId,
     keyId: key.keyId,
+    ...(key.userId !== null && { userId: key.userId }),
     ...labels,
     model: route.model,
     stream,
@@ -89,7 +90,7 @@ export async function holdCall<T extends CallTarget>(
   const { requestId, result, stored } = await reserveOnce(gateway, hold, exchange, idempotency)
   if (stored !== undefined) return stored
   gateway.metrics.holds.inc({ status: result.status })
-  if (result.status !== 'reserved') throw refusal(result, plan, requestId)
+  if (result.status !== 'reserved') throw await refusal(gateway, result, plan, requestId)
   assert(result.seq !== null, 'a hold has a number')
   return {
     requestId,
@@ -179,13 +180,20 @@ async function reserve(gateway: Gateway, op: ReserveOp): Promise<ReserveResult> 
   }
 }
 
-function refusal(result: ReserveResult, plan: Pick<HoldPlan, 'floor'>, requestId: string): AppError {
+async function refusal(
+  gateway: Gateway,
+  result: ReserveResult,
+  plan: Pick<HoldPlan, 'floor'>,
+  requestId: string,
+): Promise<AppError> {
   const receipt = { 'x-fluxgate-receipt': RECEIPT_ID_PREFIX + requestId }
   switch (result.status) {
     case 'insufficient':
       return new AppError('insufficient_quota', {
         message: `The wallet does not cover this request: it needs at least ${plan.floor} nano-dollars and ${result.free ?? 0n} are available.`,
       })
+    case 'over_budget':
+      return new AppError('budget_exceeded', await gateway.describeBudget(result.budget ?? 0n, plan.floor))
     case 'frozen':
       return new AppError('wallet_frozen')
     case 'in_flight':

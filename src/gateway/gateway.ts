@@ -51,6 +51,8 @@ export interface Gateway {
   timeouts: GatewayTimeouts
   policy: GatewayPolicy
   metrics: GatewayMetrics
+  /** Says of a budget what a client may be told that passes it. Never rejects. */
+  describeBudget(id: bigint, floor: bigint): Promise<{ message?: string }>
   /** Origin of the log that receipts name. */
   receiptLog: string
   log: Logger

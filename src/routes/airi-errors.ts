@@ -11,6 +11,7 @@ const rows: Partial<Record<ErrorCode, { status?: number; error: string; message?
   model_not_found: { status: 400, error: 'BAD_REQUEST', message: 'unknown_model' },
   insufficient_quota: { error: 'PAYMENT_REQUIRED', message: 'Insufficient flux' },
   wallet_frozen: { error: 'PAYMENT_REQUIRED' },
+  budget_exceeded: { error: 'PAYMENT_REQUIRED' },
   rate_limit_exceeded: { status: 503, error: 'SERVICE_UNAVAILABLE', message: 'Upstream rate-limited' },
   upstream_failed: { error: 'BAD_GATEWAY', message: 'Upstream unavailable' },
   upstream_credential: { error: 'BAD_GATEWAY', message: 'Upstream unavailable' },

@@ -4,6 +4,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
 import type { AuditReport } from '#domain/audit.ts'
+import type { Budgets } from '#domain/budgets/budgets.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { FluxGrants } from '#domain/flux/flux-grants.ts'
 import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
@@ -20,6 +21,7 @@ import type { StatementLog } from '#domain/statement-log.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
 import { auditRoutes } from '#routes/admin/audit.ts'
+import { budgetRoutes } from '#routes/admin/budgets.ts'
 import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
@@ -28,6 +30,7 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { clientBudgetRoutes } from '#routes/client/budgets.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
@@ -81,6 +84,7 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps 
   grants: Grants
   fluxGrants: FluxGrants
   grantReversals: GrantReversals
+  budgets: Budgets
   refunds: Refunds
   router: RouterEditor
   routerSlices: SliceEditor
@@ -175,6 +179,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     receiptProofRoutes(scope, deps)
     requestRoutes(scope, deps)
     walletRoutes(scope, deps)
+    clientBudgetRoutes(scope, deps)
     statementRoutes(scope, deps)
   })
   addSurface(app, 'account', (scope) => {
@@ -200,6 +205,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     keyRoutes(scope, deps)
     grantRoutes(scope, deps)
     fluxGrantRoutes(scope, deps)
+    budgetRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
     routerRoutes(scope, deps)

@@ -2,6 +2,7 @@ import { type TSchema, Type } from 'typebox'
 import { outcomeNumbers } from '#billing/outcome.ts'
 import { ATTEMPTS_LISTED_MAX, RECEIPT_VERSION } from '#billing/receipt.ts'
 import { usageKinds, usageSources } from '#billing/usage.ts'
+import { budgetPeriods } from '#domain/budgets/budgets.ts'
 import { contentLevels } from '#domain/conversations/content-level.ts'
 import { OVERLAP_SECONDS } from '#domain/keys.ts'
 import { scopes } from '#domain/scopes.ts'
@@ -246,6 +247,31 @@ export const DocumentBundleBody = Type.Object(
       'A signed document: docs/receipts.md. Everything that is needed to verify it offline, but for the public keys.',
   },
 )
+
+const OrNull = Type.Union([Type.String(), Type.Null()])
+
+export const BudgetBody = Type.Object({
+  object: Type.Literal('budget'),
+  id: Type.String(),
+  name: Type.String(),
+  key_id: OrNull,
+  user_id: OrNull,
+  model: OrNull,
+  alias: OrNull,
+  tag: OrNull,
+  limit_nanousd: Money,
+  spent_nanousd: Money,
+  held_nanousd: Money,
+  remaining_nanousd: Money,
+  period: Type.Enum(budgetPeriods),
+  time_zone: Type.String(),
+  period_start: TimeOrNull,
+  period_end: TimeOrNull,
+  warn_percent: Type.Array(Type.Integer()),
+  active: Type.Boolean(),
+  created_at: Time,
+  updated_at: Time,
+})
 
 export const ErrorBody = Type.Object(
   {

@@ -7,6 +7,8 @@ export interface RequestLabels {
   origin?: string
   /** Of the caller's lockfile. */
   lockDigest?: string
+  /** For budgets alone: they stand on no receipt. */
+  tags?: readonly string[]
 }
 
 // PostgreSQL text holds no NUL. What breaks lines or turns the direction of text can disguise a label in a terminal or page.
@@ -19,6 +21,8 @@ const headers = {
 } as const
 
 const LOCK_DIGEST = 'x-fluxgate-lock-digest'
+const TAGS = 'x-fluxgate-tags'
+const TAGS_MAX = 8
 
 /**
  * Reads the label headers. Text in UTF-8 is allowed up to 255 characters, without control characters; an empty label is
@@ -36,6 +40,16 @@ export function parseLabels(
     if (text === undefined) return { header, message: 'must be UTF-8 text without control characters' }
     if ([...text].length > LABEL_CHARS_MAX) return { header, message: `must be at most ${LABEL_CHARS_MAX} characters` }
     labels = { ...labels, [member]: text }
+  }
+  const tags = received[TAGS]
+  if (tags !== undefined && tags !== '') {
+    const list = typeof tags === 'string' ? [...new Set(tags.split(',').map((tag) => tag.trim()))] : []
+    if (list.length === 0 || list.length > TAGS_MAX || !list.every((tag) => /^[!-+\--~]{1,64}$/.test(tag)))
+      return {
+        header: TAGS,
+        message: `must be 1 to ${TAGS_MAX} tags of 1 to 64 visible ASCII characters, separated by commas`,
+      }
+    labels = { ...labels, tags: list }
   }
   const digest = received[LOCK_DIGEST]
   if (digest === undefined || digest === '') return labels

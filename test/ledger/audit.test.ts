@@ -41,6 +41,12 @@ before(async () => {
   const { ledger } = await openTestLedger(database, slot)
   wallet = await openTestWallet(database.db, slot.current().slot, 10_000n)
   other = await openTestWallet(database.db, slot.current().slot, 10_000n)
+  await database.db.query(
+    `with w as (update wallet set budgeted = true, version = version + 1 where id = $1 returning id)
+     insert into budget (wallet_id, name, limit_nanos, period, time_zone, warn_percent)
+     select id, 'all', 5000, 'total', 'UTC', '{80}' from w`,
+    [wallet.id],
+  )
   for (const owner of [wallet, wallet, other]) {
     const op = reserveOp(owner, 500n)
     const { seq } = await ledger.reserve(op)
@@ -133,6 +139,7 @@ const guarded = [
   'log_leaf',
   'certificate',
   'certified_log',
+  'budget_charge',
 ]
 
 /** What the audit would say if this were done to the books. Their guards look away meanwhile. */
@@ -197,6 +204,9 @@ const rules: Rule[] = [
   ],
   ['every charge transfer has its record', 'delete from request_log where request_id = $1', () => [settled]],
   ['refunds are never more than was charged', 'update transfer set amount = 301 where reverses = $1', () => [settled]],
+  ['a budget has spent what its calls were charged', 'update budget_usage set spent = spent + 1'],
+  ['a budget holds what its open calls hold', 'update budget_usage set held = held + 1'],
+  ['what a call took of a budget is what it was charged', 'update budget_charge set charged = charged - 1'],
   [
     'what was taken back of a grant is never more than it was',
     'update transfer set amount = amount + 1 where code = 12',

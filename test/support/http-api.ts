@@ -7,6 +7,7 @@ import { Compile } from 'typebox/schema'
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createBudgets } from '#domain/budgets/budgets.ts'
 import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
 import { splitReported } from '#domain/certificates/split-reported.ts'
 import { createConversations } from '#domain/conversations/conversations.ts'
@@ -216,6 +217,7 @@ function buildApp(
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),
+    budgets: createBudgets({ db }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
     router: createRouterEditor(editing),

@@ -106,6 +106,7 @@ export async function createTwoTargets(
   }
   const gateway: Gateway = {
     keyring,
+    describeBudget: async () => ({}),
     routes: {
       resolve: (model) => ({ ...route, model, label: model }),
       models: () => [],

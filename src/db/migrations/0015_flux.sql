@@ -24,8 +24,8 @@ create index flux_grant_batch_created on flux_grant_batch (created_at desc, id d
 create table flux_grant_recipient (
   batch_id   text        not null references flux_grant_batch,
   project_id text        not null references project,
-  ref        uuid        not null unique references adjustment,
-  taken_back uuid        unique references adjustment, -- the reversal
+  ref        uuid        not null unique, -- of its adjustment, which never goes
+  taken_back uuid        unique, -- the reversal
   at         timestamptz not null default clock_timestamp(),
   primary key (batch_id, project_id)
 );
