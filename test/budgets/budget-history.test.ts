@@ -244,6 +244,26 @@ test('one batch admits no more than a budget has, in the order of arrival; a lar
   await ledger.close()
 })
 
+test('what the wallet does not grant is not held under a budget either', async () => {
+  const { current } = await claimTestSlot(database.db, 'poor')
+  const { ledger } = await openTestLedger(database, { current })
+  const wallet = await openTestWallet(database.db, current().slot, 1_000n)
+  const id = await addBudget(wallet, 'all', 10_000n)
+  const op = reserveOp(wallet, 1_600n, { floor: 600n })
+  assert.equal((await ledger.reserve(op)).granted, 1_000n)
+  assert.equal((await usageOf(id)).held, 1_000n)
+  const more = { requestId: op.requestId, walletId: wallet.id, add: 900n, accrued: 0n, accruedUsage: accruedUsage(0n) }
+  assert.equal(await ledger.extend(more), 0n)
+  assert.equal((await usageOf(id)).held, 1_000n)
+  assert.deepEqual(await brokenRules(database), [])
+  const { rows } = await database.db.query(
+    `select period_start = date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' as now from budget_usage where budget_id = $1`,
+    [id],
+  )
+  assert.deepEqual(rows, [{ now: true }])
+  await ledger.close()
+})
+
 test('a call counts in the period in which it was held, also when that has ended', async () => {
   const { current } = await claimTestSlot(database.db, 'turn')
   const { ledger } = await openTestLedger(database, { current })
