@@ -1,14 +1,25 @@
 import type { SocialProvider } from '#adapters/better-auth.ts'
 import { parseProxyTrust } from '#lib/client-address.ts'
+import { isMailAddress } from '#lib/mail-address.ts'
 import type { Secret } from '#lib/secret.ts'
 import { optional, type Setting, secret, url } from '#lib/settings.ts'
 
 const ORIGINS_MAX = 100
+const ADMINS_MAX = 1_000
 const SECRET_CHARS = { min: 32, max: 500 }
 
 /** Accounts of people: docs/accounts.md. */
 export const accountSettings = {
   BETTER_AUTH_SECRET: authSecret(),
+  ADMIN_EMAILS: optional({
+    description:
+      'Addresses of people who are operators once they have verified them, separated by commas. Nobody when unset.',
+    parse(value) {
+      const emails = value.split(',').map((email) => email.trim().toLowerCase())
+      if (emails.length > ADMINS_MAX || !emails.every(isMailAddress)) throw new Error('a list of e-mail addresses')
+      return new Set(emails)
+    },
+  }),
   API_SERVER_URL: optional({
     description:
       'Where clients reach this gateway, as https://api.example: what links in mails begin with. Required for accounts with DATABASE_URL.',

@@ -97,6 +97,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
   assert.deepEqual(Object.keys(body.paths).sort(), [
     '/',
     '/api/admin/audit',
+    '/api/admin/audit-events',
     '/api/admin/config/router',
     '/api/admin/flux-grants',
     '/api/admin/flux-grants/{id}',
@@ -208,7 +209,9 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
         : /^\/(?:api\/)?v1\//.test(path) && !anybodys.test(`${method} ${path}`)
-          ? 'clientKey'
+          ? path.startsWith('/api/v1/flux')
+            ? 'personKey'
+            : 'clientKey'
           : undefined
       // Some documents are everybody's, so a key is not always wanted.
       const optional = path.startsWith('/v1/documents/') ? [{}] : []

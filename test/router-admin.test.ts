@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import { openEnvelope } from '#lib/envelope.ts'
 import { type Answer, createTestApi, envelopeKeys, type TestApi } from '#test/support/http-api.ts'
 import { testSharedRefusals } from '#test/support/http-refusals.ts'
+import { openPerson } from '#test/support/people.ts'
 
 const PLANTED = 'sk-planted-4c1f0b7e'
 const LINES = { input: '100000', output: '400000' }
@@ -298,8 +299,10 @@ for (const route of [
   testSharedRefusals(() => api, route)
 
 for (const line of ['PUT /api/admin/router', 'POST /api/admin/router:plan'])
-  test(`${line} 401 and 503`, async () => {
+  test(`${line} 401, 403 and 503`, async () => {
     const body = line.startsWith('PUT') ? { config: config(), reason: 'r' } : { config: config() }
+    const { secret } = await openPerson({ db: api.database.db, ...api.deps }, `${line.length}@example.com`)
+    assert.equal((await api.call(line, { body, headers, key: secret })).status, 403)
     assert.equal((await api.call(line, { body, headers, key: 'wrong' })).status, 401)
     assert.equal((await api.callAway(line, { body, headers })).status, 503)
   })

@@ -130,3 +130,6 @@ export function readTime(text: string, option: string): Date {
     throw new UsageError(`${option} must be a time with its zone, as in 2026-12-31T23:59:59Z`)
   return time
 }
+
+/** Who acts where somebody at the command line does: the trail of acts names it. */
+export const CLI = { actor: 'cli' } as const

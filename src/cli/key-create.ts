@@ -3,7 +3,7 @@ import { createProjects } from '#domain/projects.ts'
 import { defaultScopes, type Scope, scopes } from '#domain/scopes.ts'
 import { keyView } from '#domain/views.ts'
 import { withDatabase } from './books.ts'
-import { type CliDeps, need, readArgs, readTime, UsageError } from './command.ts'
+import { CLI, type CliDeps, need, readArgs, readTime, UsageError } from './command.ts'
 import { printJson } from './print.ts'
 
 export const summary = 'Create a key for a project and show its secret, once.'
@@ -28,6 +28,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     return createKeys({ db }).create({
       ...{ projectId: project.id, name, scopes: given },
       ...(expiresAt && { expiresAt }),
+      by: CLI,
     })
   })
   if (values.json) printJson(deps.out, { ...keyView(key), secret })

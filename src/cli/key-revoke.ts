@@ -1,7 +1,7 @@
 import { createKeys } from '#domain/keys.ts'
 import { keyView } from '#domain/views.ts'
 import { withDatabase } from './books.ts'
-import { type CliDeps, readArgs } from './command.ts'
+import { CLI, type CliDeps, readArgs } from './command.ts'
 import { printJson } from './print.ts'
 
 export const summary = 'Revoke a key for good; running gateways obey within a second.'
@@ -12,7 +12,7 @@ KEY_ID is the id, key_…, never the secret.`
 export async function run(deps: CliDeps, args: string[]): Promise<number> {
   const { values, words } = readArgs(args, {}, ['KEY_ID'])
   const [id = ''] = words
-  const key = await withDatabase(deps, (db) => createKeys({ db }).revoke(id))
+  const key = await withDatabase(deps, (db) => createKeys({ db }).revoke(id, { by: CLI }))
   if (values.json) printJson(deps.out, keyView(key))
   else deps.out.write(`revoked ${key.id} ${key.name} at ${key.revokedAt?.toISOString()}\n`)
   return 0

@@ -1,7 +1,7 @@
 import { createKeys, OVERLAP_SECONDS } from '#domain/keys.ts'
 import { keyView } from '#domain/views.ts'
 import { withDatabase } from './books.ts'
-import { type CliDeps, readArgs, readTime, UsageError } from './command.ts'
+import { CLI, type CliDeps, readArgs, readTime, UsageError } from './command.ts'
 import { printJson } from './print.ts'
 
 export const summary = 'Replace a key; the old one works on for an overlap. Shows the new secret, once.'
@@ -17,7 +17,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
   const expiresAt =
     values.expires === undefined ? undefined : values.expires === 'never' ? null : readTime(values.expires, '--expires')
   const { key, secret, replaced } = await withDatabase(deps, (db) =>
-    createKeys({ db }).rotate(id, { overlapSeconds, ...(expiresAt !== undefined && { expiresAt }) }),
+    createKeys({ db }).rotate(id, { overlapSeconds, ...(expiresAt !== undefined && { expiresAt }), by: CLI }),
   )
   if (values.json) printJson(deps.out, { ...keyView(key), secret, replaced: keyView(replaced) })
   else

@@ -1,7 +1,7 @@
 import { createProjects } from '#domain/projects.ts'
 import { projectView } from '#domain/views.ts'
 import { withDatabase } from './books.ts'
-import { type CliDeps, readArgs } from './command.ts'
+import { CLI, type CliDeps, readArgs } from './command.ts'
 import { printJson } from './print.ts'
 
 export const summary = 'Rename a project; its id, keys and history stay.'
@@ -16,7 +16,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     const projects = createProjects({ db })
     const { id } = await projects.resolve(idOrName)
     const { description } = values
-    return projects.update(id, { name, ...(description !== undefined && { description: description || null }) })
+    return projects.update(id, { name, ...(description !== undefined && { description: description || null }) }, CLI)
   })
   if (values.json) printJson(deps.out, projectView(project))
   else deps.out.write(`${project.id} is now ${project.name}\n`)

@@ -2,7 +2,7 @@ import { contentLevels } from '#domain/conversations/content-level.ts'
 import { createProjects, RETENTION_DAYS_MAX } from '#domain/projects.ts'
 import { projectView } from '#domain/views.ts'
 import { withDatabase } from './books.ts'
-import { type CliDeps, readArgs, UsageError } from './command.ts'
+import { CLI, type CliDeps, readArgs, UsageError } from './command.ts'
 import { printJson } from './print.ts'
 
 export const summary = 'Say what a project keeps of the conversations that its clients report.'
@@ -22,7 +22,7 @@ export async function run(deps: CliDeps, args: string[]): Promise<number> {
     throw new UsageError('nothing to set')
   const project = await withDatabase(deps, async (db) => {
     const projects = createProjects({ db })
-    return projects.update((await projects.resolve(name)).id, changes)
+    return projects.update((await projects.resolve(name)).id, changes, CLI)
   })
   if (values.json) printJson(deps.out, projectView(project))
   else {

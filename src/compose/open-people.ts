@@ -5,6 +5,7 @@ import { createFluxGrants } from '#domain/flux/flux-grants.ts'
 import { createFluxHistory } from '#domain/flux/flux-history.ts'
 import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
+import { createAdministrators } from '#domain/people/administrators.ts'
 import { createExternalIdentities } from '#domain/people/external-identities.ts'
 import type { SendMail } from '#domain/people/mail.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
@@ -61,6 +62,7 @@ export function openPeople(parts: Parts, below: Below) {
     signedIn,
     trusts: signIn?.accounts.trusts ?? (() => false),
     accounts: signIn?.accounts,
+    isAdministrator: createAdministrators({ users, emails: config.ADMIN_EMAILS ?? new Set() }),
     flux: {
       fluxHistory: createFluxHistory({ db }),
       fluxGrants: createFluxGrants({ ...{ db, grants, users, fluxNanousd }, openProject: personalProjects.open }),

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { type AdministrativeAct, recordAct } from '#domain/audit-trail.ts'
 import { assert } from '#lib/assert.ts'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { uuidFromName } from '#lib/ids.ts'
@@ -20,6 +21,8 @@ export interface GrantInput {
   actor: string
   expiresAt?: Date
   kind?: keyof typeof kinds
+  /** Of HTTP, for the trail of acts. */
+  requestId?: string
 }
 
 export interface Grant {
@@ -49,7 +52,12 @@ export function createGrants(deps: { db: Db; slot: { current(): { slot: number; 
      * Credits a project's wallet with a lot of its own. Safe to repeat: the idempotency key finds the first grant.
      * Throws AppError: body_invalid, idempotency_key_invalid, idempotency_mismatch, not_found.
      */
-    grant: (input: GrantInput): Promise<Grant> => transaction(deps.db, (tx) => grantOnce(tx, input, deps.slot)),
+    grant: (input: GrantInput): Promise<Grant> =>
+      transaction(deps.db, async (tx) => {
+        const grant = await grantOnce(tx, input, deps.slot)
+        if (!grant.replayed && !byItself.has(input.actor)) await recordAct(tx, actOf(grant, input.requestId))
+        return grant
+      }),
 
     /** The same as a part of something larger. It locks the wallet: whoever locks several does so by ascending id. */
     grantIn: (tx: Tx, input: GrantInput): Promise<Grant> => grantOnce(tx, input, deps.slot),
@@ -57,6 +65,17 @@ export function createGrants(deps: { db: Db; slot: { current(): { slot: number; 
 }
 
 export type Grants = ReturnType<typeof createGrants>
+
+/** What the gateway gives by rule is no act of anybody. */
+const byItself = new Set(['gateway', 'system'])
+
+function actOf({ id, projectId, amountNanos, reason, actor }: Grant, requestId: string | undefined): AdministrativeAct {
+  return {
+    ...{ actor, action: 'grant.create', subject: id },
+    ...(requestId !== undefined && { requestId }),
+    after: { project_id: projectId, amount_nanousd: amountNanos, reason },
+  }
+}
 
 async function grantOnce(tx: Tx, input: GrantInput, writer: { current(): { slot: number } }): Promise<Grant> {
   requireGrantable(input)

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { type Actor, recordAct } from '#domain/audit-trail.ts'
 import { assert } from '#lib/assert.ts'
 import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
@@ -61,6 +62,7 @@ export function createKeys(deps: { db: Db }) {
       name: string
       scopes?: readonly Scope[]
       expiresAt?: Date
+      by?: Actor
     }): Promise<{ key: ApiKey; secret: string }> {
       requirePlainText(input.name, 'name', NAME_CHARS_MAX)
       const secret = newSecret()
@@ -74,7 +76,11 @@ export function createKeys(deps: { db: Db }) {
         if (rows.length === 0) throw new AppError('not_found', { message: 'No project has this id.' })
         await requireFuture(tx, input.expiresAt)
         await requireRoom(tx, input.projectId)
-        return insertKey(tx, { ...input, secret })
+        const { by, ...key } = input
+        const made = await insertKey(tx, { ...key, secret })
+        if (by !== undefined && made !== undefined)
+          await recordAct(tx, { ...by, action: 'key.create', subject: made.id, after: shown(made) })
+        return made
       })
       assert(key !== undefined, 'a fresh secret is unique')
       return { key, secret }
@@ -124,7 +130,7 @@ export function createKeys(deps: { db: Db }) {
      */
     async rotate(
       id: string,
-      options: { projectId?: string; overlapSeconds?: number; expiresAt?: Date | null },
+      options: { projectId?: string; overlapSeconds?: number; expiresAt?: Date | null; by?: Actor },
     ): Promise<{ key: ApiKey; secret: string; replaced: ApiKey }> {
       const { overlapSeconds = OVERLAP_SECONDS.default } = options
       assert(overlapSeconds >= 0 && overlapSeconds <= OVERLAP_SECONDS.max, 'an overlap is 0 to OVERLAP_SECONDS.max')
@@ -149,6 +155,14 @@ export function createKeys(deps: { db: Db }) {
         )
         const [replaced] = rows
         assert(replaced !== undefined, 'the key was there a moment ago')
+        if (options.by !== undefined)
+          await recordAct(tx, {
+            ...options.by,
+            action: 'key.rotate',
+            subject: id,
+            before: shown(old),
+            after: shown(key),
+          })
         return { key, secret, replaced }
       })
     },
@@ -157,13 +171,26 @@ export function createKeys(deps: { db: Db }) {
      * Ends a key for good, everywhere within a second. Repeating it changes nothing. Throws AppError not_found, also for a
      * key of another project than `projectId`.
      */
-    async revoke(id: string, projectId?: string): Promise<ApiKey> {
-      const { rows } = await db.query<ApiKey>(
-        `update api_key set revoked_at = coalesce(revoked_at, now())
-         where id = $1 and ($2::text is null or project_id = $2) returning ${columns}`,
-        [id, projectId ?? null],
-      )
-      return found(rows)
+    async revoke(id: string, options: { projectId?: string; by?: Actor } = {}): Promise<ApiKey> {
+      return transaction(db, async (tx) => {
+        await inTurn(tx)
+        const before = await findKey(tx, id, options.projectId)
+        if (before.revokedAt !== null) return before
+        const { rows } = await tx.query<ApiKey>(
+          `update api_key set revoked_at = now() where id = $1 returning ${columns}`,
+          [id],
+        )
+        const key = found(rows)
+        if (options.by !== undefined)
+          await recordAct(tx, {
+            ...options.by,
+            action: 'key.revoke',
+            subject: id,
+            before: shown(before),
+            after: shown(key),
+          })
+        return key
+      })
     },
   }
 }
@@ -198,6 +225,10 @@ export function isSecretShaped(text: string): boolean {
 
 function newSecret(): string {
   return `fg_key_${randomText(40)}`
+}
+
+function shown({ id, projectId, name, scopes, expiresAt, revokedAt }: ApiKey) {
+  return { id, project_id: projectId, name, scopes, expires_at: expiresAt, revoked_at: revokedAt }
 }
 
 /** Changes of keys commit one after the other, so that what is checked here still holds when it is written. */

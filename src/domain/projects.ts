@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sqlState } from '#db/failures.ts'
-import type { Db, Tx } from '#db/pool.ts'
+import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { type Actor, recordAct } from '#domain/audit-trail.ts'
 import { assert } from '#lib/assert.ts'
 import { randomText } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
@@ -52,8 +53,14 @@ export function createProjects(deps: { db: Db | Tx }) {
 
   return {
     /** Opens a project with an empty wallet of its own. Throws AppError: name_taken, body_invalid. */
-    create: (input: { name: string; description?: string }): Promise<Project> =>
-      insertProject(db, input.name, input.description),
+    create(input: { name: string; description?: string }, by?: Actor): Promise<Project> {
+      if (by === undefined) return insertProject(db, input.name, input.description)
+      return inTransaction(db, async (tx) => {
+        const project = await insertProject(tx, input.name, input.description)
+        await recordAct(tx, { ...by, action: 'project.create', subject: project.id, after: shown(project) })
+        return project
+      })
+    },
 
     /** The project of this name, opened at the first call; safe when many processes start at once. */
     async ensure(name: string): Promise<Project> {
@@ -90,30 +97,17 @@ export function createProjects(deps: { db: Db | Tx }) {
      * Changes what is given. Null takes the description away. The id, which receipts name, and the history stay; what is kept of
      * conversations changes for what comes. Throws AppError: not_found, name_taken, body_invalid.
      */
-    async update(id: string, changes: ProjectChanges): Promise<Project> {
-      const { name, description, contentLogging, contentRetentionDays } = changes
-      if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
-      if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
-      const { rows } = await orNameTaken(
-        db.query<Project>(
-          `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
-                        content_logging = coalesce($5, content_logging),
-                        content_retention_days = coalesce($6, content_retention_days)
-                      where id = $1 returning *)
-           select ${columns} from p join wallet w on w.id = p.wallet_id`,
-          [
-            id,
-            name ?? null,
-            description !== undefined,
-            description ?? null,
-            contentLogging ?? null,
-            contentRetentionDays ?? null,
-          ],
-        ),
-      )
-      const [project] = rows
-      if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
-      return project
+    update(id: string, changes: ProjectChanges, by: Actor): Promise<Project> {
+      return inTransaction(db, async (tx) => {
+        const { rows } = await tx.query<Project>(`select ${columns} from ${tables} where p.id = $1 for update of p`, [
+          id,
+        ])
+        const project = await updateProject(tx, id, changes)
+        const [before] = rows
+        const act = { ...by, action: 'project.update', subject: id }
+        await recordAct(tx, { ...act, before: before && shown(before), after: shown(project) })
+        return project
+      })
     },
 
     /** By id or, failing that, by name, as people type it. Throws AppError not_found. */
@@ -141,6 +135,42 @@ async function insertProject(db: Db | Tx, name: string, description?: string): P
   const [project] = rows
   assert(project !== undefined, 'an insert returns its row')
   return project
+}
+
+async function updateProject(db: Tx, id: string, changes: ProjectChanges): Promise<Project> {
+  const { name, description, contentLogging, contentRetentionDays } = changes
+  if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
+  if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
+  const { rows } = await orNameTaken(
+    db.query<Project>(
+      `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
+                    content_logging = coalesce($5, content_logging),
+                    content_retention_days = coalesce($6, content_retention_days)
+                  where id = $1 returning *)
+       select ${columns} from p join wallet w on w.id = p.wallet_id`,
+      [
+        id,
+        name ?? null,
+        description !== undefined,
+        description ?? null,
+        contentLogging ?? null,
+        contentRetentionDays ?? null,
+      ],
+    ),
+  )
+  const [project] = rows
+  if (project === undefined) throw new AppError('not_found', { message: 'No project has this id.' })
+  return project
+}
+
+/** The names that the outside knows; nothing of it names a person. */
+function shown({ id, name, description, contentLogging, contentRetentionDays }: Project) {
+  return { id, name, description, content_logging: contentLogging, content_retention_days: contentRetentionDays }
+}
+
+/** In the caller's transaction, when it has one. */
+function inTransaction<T>(db: Db | Tx, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return 'totalCount' in db ? transaction(db, work) : work(db)
 }
 
 async function orNameTaken<T>(writing: Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { sqlState } from '#db/failures.ts'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { recordAct } from '#domain/audit-trail.ts'
 import { assert, unreachable } from '#lib/assert.ts'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { uuidFromName } from '#lib/ids.ts'
@@ -16,6 +17,8 @@ export interface RefundInput {
   /** The same key refunds once, whichever receipt it names. */
   idempotencyKey: string
   actor: string
+  /** Of the HTTP request; the trail of acts has it. */
+  httpRequestId?: string
 }
 
 export interface Refund {
@@ -83,8 +86,16 @@ async function refundOnce(tx: Tx, call: { input: RefundInput; ref: string; slot:
     case 'exceeds_charge':
       throw new AppError('exceeds_charge', { param: 'amount_nanousd' })
     case 'refunded':
-    case 'already':
-      return { ...(await readRecord(tx, ref)), requestId: input.requestId, replayed: status === 'already' }
+    case 'already': {
+      const refund = { ...(await readRecord(tx, ref)), requestId: input.requestId, replayed: status === 'already' }
+      if (status === 'refunded')
+        await recordAct(tx, {
+          ...{ actor: input.actor, action: 'refund.create', subject: refund.id },
+          ...(input.httpRequestId !== undefined && { requestId: input.httpRequestId }),
+          after: { receipt: input.requestId, amount_nanousd: refund.amountNanos, reason: input.reason },
+        })
+      return refund
+    }
     default:
       return unreachable(status)
   }

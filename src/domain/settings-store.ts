@@ -1,5 +1,7 @@
 import { type Db, transaction } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
+import { recordAct } from './audit-trail.ts'
+import { redactKeys } from './credentials-in-config.ts'
 import { NAME_CHARS_MAX, REASON_CHARS_MAX, requirePlainText } from './plain-text.ts'
 import { defaultModels } from './router/default-models.ts'
 import { judgeSettings } from './router/judge-settings.ts'
@@ -55,6 +57,12 @@ export function createSettingsStore(options: { db: Db; announce?: (written: Writ
           warnings: warnings.filter(({ path }) => keys.includes(path)),
         } as const
         if (keys.length === 0) return { outcome }
+        const before = new Map(state.settings.map(({ key, text }) => [key, text]))
+        await recordAct(tx, {
+          ...{ actor: author, action: 'settings.set', subject: keys.join().slice(0, 255) },
+          before: shownValues(keys, before),
+          after: { ...shownValues(keys, judged.values), reason },
+        })
         const settings = await insertSettings(tx, state.settingsVersion, judged.values, { author, reason })
         const written = { config: state.config?.version ?? 0, settings }
         await notifyState(tx, written)
@@ -68,6 +76,11 @@ export function createSettingsStore(options: { db: Db; announce?: (written: Writ
 
 function changeOf({ text, ...row }: SettingRow): SettingChange {
   return { ...row, value: shownValue(text) }
+}
+
+/** Without keys of providers, sealed or not. */
+function shownValues(keys: readonly string[], values: ReadonlyMap<string, string | undefined>) {
+  return Object.fromEntries(keys.map((key) => [key, redactKeys(shownValue(values.get(key))) ?? null]))
 }
 
 /** A stored text that is no JSON is shown as it is. */

@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import type { Actor } from '#domain/audit-trail.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
@@ -14,13 +15,46 @@ export function adminKeyCheck(adminKey: Secret): (secret: string) => boolean {
   return (secret) => timingSafeEqual(hash('sha256', secret, 'buffer'), expected)
 }
 
-/** A hook that lets only the admin key pass. */
-export function requireAdmin(adminKey: Secret) {
-  const isAdminKey = adminKeyCheck(adminKey)
+const ACTOR = 'actor'
+
+/** The decorator that requireAdmin sets, to be declared where that hook is used. */
+export const actorDecorator = ACTOR
+
+/**
+ * A hook that lets operators pass: whoever has the admin key, and people who are administrators, signed in or by a key of
+ * theirs with the scope `admin`. Handlers then find who it is with actorOf().
+ */
+export function requireAdmin(deps: {
+  adminKey: Secret
+  keyring: Callers
+  isAdministrator: (userId: string) => Promise<boolean>
+}) {
+  const isAdminKey = adminKeyCheck(deps.adminKey)
   return async (request: FastifyRequest): Promise<void> => {
     const secret = presentedKey(request.headers)
-    if (secret === undefined || !isAdminKey(secret)) throw new AppError('invalid_api_key')
+    if (secret !== undefined && isAdminKey(secret)) {
+      request.setDecorator(ACTOR, 'admin')
+      return
+    }
+    const key = await authenticateClient(deps.keyring, request)
+    // The key of a project is no operator's, as if nobody knew it.
+    if (!key.personal || key.userId === null) throw new AppError('invalid_api_key')
+    requireScope(key, 'admin')
+    if (!(await deps.isAdministrator(key.userId)))
+      throw new AppError('forbidden', { message: 'This needs an administrator.' })
+    request.setDecorator(ACTOR, key.userId)
   }
+}
+
+/** Who acts, as requireAdmin has found, and in which request. */
+export function actorOf(request: FastifyRequest): Required<Actor> {
+  return { actor: request.getDecorator<string>(ACTOR), requestId: request.id }
+}
+
+/** Who acts by a project's key: the person whose it is, or else the key. */
+export function clientActor(request: FastifyRequest): Required<Actor> {
+  const { userId, keyId } = clientKey(request)
+  return { actor: userId ?? keyId, requestId: request.id }
 }
 
 const CLIENT_KEY = 'clientKey'

@@ -4,6 +4,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
 import type { AuditReport } from '#domain/audit.ts'
+import type { AuditTrail } from '#domain/audit-trail.ts'
 import type { Budgets } from '#domain/budgets/budgets.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { FluxGrants } from '#domain/flux/flux-grants.ts'
@@ -21,6 +22,7 @@ import type { StatementLog } from '#domain/statement-log.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
 import { auditRoutes } from '#routes/admin/audit.ts'
+import { auditEventRoutes } from '#routes/admin/audit-events.ts'
 import { budgetRoutes } from '#routes/admin/budgets.ts'
 import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
@@ -51,11 +53,12 @@ import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/r
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
-import { clientKeyDecorator, requireAdmin, requireClient, requirePerson } from './credentials.ts'
+import { actorDecorator, clientKeyDecorator, requireAdmin, requireClient, requirePerson } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
 import { createNotFound } from './not-found.ts'
 import { gatewayMethods, openapiOptions } from './openapi-document.ts'
 import { errorCodeOf, renderError } from './render-error.ts'
+import { ErrorBody } from './schemas.ts'
 import { strictValidator } from './validator.ts'
 
 const BODY_BYTES_MAX = 1_048_576
@@ -96,6 +99,9 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps 
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
   adminKey: Secret
+  /** Whether a person is an operator, as of now. */
+  isAdministrator: (userId: string) => Promise<boolean>
+  auditTrail: AuditTrail
   version: string
   /** Whose pages may call the routes of llmring's clients. */
   corsOrigins: readonly string[]
@@ -200,7 +206,9 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     fluxRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {
-    scope.addHook('onRequest', requireAdmin(deps.adminKey))
+    scope.decorateRequest(actorDecorator)
+    scope.addHook('onRequest', requireAdmin(deps))
+    auditEventRoutes(scope, deps)
     projectRoutes(scope, deps)
     keyRoutes(scope, deps)
     grantRoutes(scope, deps)
@@ -215,13 +223,15 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   return app
 }
 
-const security = { person: [{ clientKey: [] }], account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
+const security = { person: [{ personKey: [] }], account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
 
 /** Routes that share who may call them; the document shows them under one heading. */
 function addSurface(app: HttpInstance, tag: keyof typeof security, add: (scope: HttpInstance) => void): void {
   app.register((scope: HttpInstance, _options: unknown, done: () => void) => {
     scope.addHook('onRoute', (route) => {
-      route.schema = { tags: [tag], security: security[tag], ...route.schema }
+      // Whoever is signed in and no operator is refused by all of them.
+      const refused = tag === 'admin' && { response: { ...(route.schema?.response as object), 403: ErrorBody } }
+      route.schema = { tags: [tag], security: security[tag], ...route.schema, ...refused }
     })
     add(scope)
     done()

@@ -1,3 +1,4 @@
+import type { Actor } from '#domain/audit-trail.ts'
 import { type ApiKey, KEYS_PAGE_MAX, type Keys, OVERLAP_SECONDS } from '#domain/keys.ts'
 import type { Scope } from '#domain/scopes.ts'
 import { keyView } from '#domain/views.ts'
@@ -19,6 +20,7 @@ export async function createKey(
   keys: Keys,
   projectId: string,
   body: { name: string; expires_at?: string; scopes?: Scope[] },
+  by: Actor,
 ) {
   const { name, expires_at, scopes } = body
   const { key, secret } = await keys.create({
@@ -26,6 +28,7 @@ export async function createKey(
     name,
     ...(expires_at !== undefined && { expiresAt: new Date(expires_at) }),
     ...(scopes !== undefined && { scopes }),
+    by,
   })
   return { ...keyView(key), secret }
 }
@@ -35,12 +38,14 @@ export async function rotateKey(
   keys: Keys,
   id: string,
   body: { overlap_seconds?: number; expires_at?: string | null },
+  by: Actor,
   projectId?: string,
 ) {
   const { overlap_seconds = OVERLAP_SECONDS.default, expires_at } = body
   const { key, secret, replaced } = await keys.rotate(id, {
     ...(projectId !== undefined && { projectId }),
     overlapSeconds: overlap_seconds,
+    by,
     ...(expires_at !== undefined && { expiresAt: expires_at === null ? null : new Date(expires_at) }),
   })
   return rotatedView({ key, secret, replaced })

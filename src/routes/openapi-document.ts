@@ -145,6 +145,11 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
       components: {
         securitySchemes: {
           clientKey: { type: 'http', scheme: 'bearer', description: 'A key of a project; also accepted as X-API-Key.' },
+          personKey: {
+            type: 'http',
+            scheme: 'bearer',
+            description: "A session's token, or a key of a person's own project.",
+          },
           adminKey: { type: 'http', scheme: 'bearer', description: 'FLUXGATE_ADMIN_KEY; also accepted as X-API-Key.' },
         },
       },

@@ -102,8 +102,13 @@ test(`POST ${LIST('{id}')} 400, 404, 409: what a budget cannot be`, async () => 
 })
 
 test('a project has at most a hundred budgets', async () => {
-  const { projectId } = await api.openProject('many')
-  await Promise.all(Array.from({ length: 100 }, (_, n) => create(projectId, { name: `b${n}` })))
+  const { projectId, walletId } = await api.openProject('many')
+  await api.database.db.query(
+    `insert into budget (wallet_id, name, limit_nanos, period, time_zone, warn_percent)
+     select $1, 'b' || n, 5, 'day', 'UTC', '{}' from generate_series(1, 99) n`,
+    [walletId],
+  )
+  await create(projectId, { name: 'the last' })
   const { status, body } = await api.call(`POST ${LIST(projectId)}`, { body: { ...good, name: 'one more' } })
   assert.deepEqual([status, body.error.code], [409, 'too_many_budgets'])
 })

@@ -65,7 +65,7 @@ test('a session: what is kept is what the project asks for', async () => {
   const { project, client } = await open()
   const nothing = await client.session()
   assert.deepEqual([nothing.added, nothing.read.messages, nothing.read.title], [[], [], null])
-  await createProjects({ db: gateway.db }).update(project.id, { contentLogging: 'full' })
+  await createProjects({ db: gateway.db }).update(project.id, { contentLogging: 'full' }, { actor: 'test' })
   const { opened, added, read, list } = await client.session()
   assert.equal(opened.title, 'a session')
   assert.equal(added.length, 2)

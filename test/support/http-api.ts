@@ -7,6 +7,7 @@ import { Compile } from 'typebox/schema'
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
+import { createAuditTrail } from '#domain/audit-trail.ts'
 import { createBudgets } from '#domain/budgets/budgets.ts'
 import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
 import { splitReported } from '#domain/certificates/split-reported.ts'
@@ -18,6 +19,8 @@ import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createLogProofs } from '#domain/log/log-proofs.ts'
+import { createAdministrators } from '#domain/people/administrators.ts'
+import { createUsers } from '#domain/people/users.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys } from '#domain/receipt-keys.ts'
@@ -54,6 +57,9 @@ const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
 export const envelopeKeys = { current: deriveEnvelopeKey(Buffer.alloc(32, 5)), previous: undefined }
 
 export const ADMIN_KEY = 'the-admin-key-of-the-tests'
+
+/** Whose account is an operator's. */
+export const ADMIN_EMAIL = 'operator@example.com'
 
 interface CallOptions {
   /** Sent as a bearer token; the admin key unless said otherwise, nothing when null. */
@@ -214,6 +220,8 @@ function buildApp(
     keys: createKeys({ db }),
     keyring,
     accounts: undefined,
+    isAdministrator: createAdministrators({ users: createUsers({ db }), emails: new Set([ADMIN_EMAIL]) }),
+    auditTrail: createAuditTrail({ db }),
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Scope, scopes } from '#domain/scopes.ts'
 import { ADMIN_KEY, type TestApi } from '#test/support/http-api.ts'
+import { openPerson } from '#test/support/people.ts'
+
+let strangers = 0
 
 /** The refusals that every route of a surface shares, one test each, named by route and status. */
 export function testSharedRefusals(
@@ -29,6 +32,16 @@ export function testSharedRefusals(
     assert.deepEqual([answer.status, answer.body.error.code], [503, 'ledger_unavailable'])
     assert.equal(answer.headers['x-should-retry'], 'true')
   })
+
+  if (route.key !== 'client')
+    test(`${name} 403: a person who is no operator`, async () => {
+      const { deps, database } = api()
+      strangers += 1
+      const { secret } = await openPerson({ db: database.db, ...deps }, `stranger${strangers}@example.com`)
+      const answer = await api().call(line, { ...sent, key: secret })
+      assert.deepEqual([answer.status, answer.body.error.code], [403, 'forbidden'])
+      assert.equal(answer.headers['x-should-retry'], 'false')
+    })
 
   const { scope } = route
   if (scope !== undefined)

@@ -1,6 +1,6 @@
 import { sqlState } from '#db/failures.ts'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
-import { recordAct } from '#domain/audit-trail.ts'
+import { type Actor, recordAct } from '#domain/audit-trail.ts'
 import { NAME_CHARS_MAX, requirePlainText } from '#domain/plain-text.ts'
 import { AppError } from '#src/errors.ts'
 import { budgetPeriodEnd } from './budget-period.ts'
@@ -51,12 +51,6 @@ export interface BudgetChanges {
   active?: boolean | undefined
 }
 
-/** Who changes, and in which request. */
-export interface Author {
-  actor: string
-  requestId?: string
-}
-
 const BUDGETS_MAX = 100
 export const BUDGET_NANOS_MAX = 1_000_000_000n * 1_000_000_000n
 const UNIQUE_VIOLATION = '23505'
@@ -102,7 +96,7 @@ export function createBudgets(deps: { db: Db }) {
      * records tell: a budget for a tag begins with nothing. Throws AppError: not_found, name_taken, body_invalid,
      * too_many_budgets.
      */
-    async create(projectId: string, input: BudgetInput, author: Author): Promise<Budget> {
+    async create(projectId: string, input: BudgetInput, author: Actor): Promise<Budget> {
       requirePlainText(input.name, 'name', NAME_CHARS_MAX)
       const { timeZone = 'UTC', warnPercent = DEFAULT_WARNINGS } = input
       const scope = [input.keyId, input.userId, input.model, input.alias, input.tag].map((value) => value ?? null)
@@ -139,7 +133,7 @@ export function createBudgets(deps: { db: Db }) {
     },
 
     /** What was spent stays whatever changes. Throws AppError: not_found, name_taken, body_invalid. */
-    async update(projectId: string, id: bigint, changes: BudgetChanges, author: Author): Promise<Budget> {
+    async update(projectId: string, id: bigint, changes: BudgetChanges, author: Actor): Promise<Budget> {
       if (changes.name !== undefined) requirePlainText(changes.name, 'name', NAME_CHARS_MAX)
       return transaction(db, async (tx) => {
         const before = await lock(tx, projectId, id)

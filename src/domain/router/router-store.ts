@@ -1,4 +1,5 @@
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { recordAct } from '#domain/audit-trail.ts'
 import { keyPlacesOfConfig } from '#domain/credentials-in-config.ts'
 import { NAME_CHARS_MAX, REASON_CHARS_MAX, requirePlainText } from '#domain/plain-text.ts'
 import type { SettingName, SettingValues } from '#domain/setting-values.ts'
@@ -222,6 +223,12 @@ export function createRouterStore(options: RouterStoreOptions): RouterStore {
         return { outcome: { status: 'unchanged', version, warnings } as const }
       const settings = await insertSettings(tx, state.settingsVersion, judged.settings, by)
       const written = { config: version.version, settings }
+      await recordAct(tx, {
+        ...{ actor: by.author, action: rollbackOf === undefined ? 'router.apply' : 'router.rollback' },
+        subject: `router_config/${version.version}`,
+        before: { version: parent },
+        after: { version: version.version, digest: judged.digest, reason: by.reason, changed: diff },
+      })
       await notifyState(tx, written)
       return { outcome: { status: 'applied', version, diff, warnings } as const, written }
     })

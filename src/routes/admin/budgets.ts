@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { budgetView } from '#domain/budgets/budget-view.ts'
 import { BUDGET_NANOS_MAX, type Budgets, budgetPeriods } from '#domain/budgets/budgets.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, BudgetBody, Name, PathId } from '#routes/schemas.ts'
 import { AppError } from '#src/errors.ts'
@@ -49,7 +50,6 @@ const ListBody = Type.Object({ object: Type.Literal('list'), data: Type.Array(Bu
 
 export function budgetRoutes(app: HttpInstance, deps: { budgets: Budgets }) {
   const { budgets } = deps
-  const author = (requestId: string) => ({ actor: 'admin', requestId })
 
   app.get(
     '/api/admin/projects/:id/budgets',
@@ -87,7 +87,7 @@ export function budgetRoutes(app: HttpInstance, deps: { budgets: Budgets }) {
         warnPercent: warn_percent,
         ...{ keyId: key_id, userId: user_id },
       }
-      return reply.code(201).send(budgetView(await budgets.create(request.params.id, input, author(request.id))))
+      return reply.code(201).send(budgetView(await budgets.create(request.params.id, input, actorOf(request))))
     },
   )
 
@@ -122,7 +122,7 @@ export function budgetRoutes(app: HttpInstance, deps: { budgets: Budgets }) {
         limitNanos: limit_nanousd === undefined ? undefined : readLimit(limit_nanousd),
       }
       const { id, budgetId } = request.params
-      return budgetView(await budgets.update(id, readId(budgetId), changes, author(request.id)))
+      return budgetView(await budgets.update(id, readId(budgetId), changes, actorOf(request)))
     },
   )
 }

@@ -7,6 +7,7 @@ import {
   RECIPIENTS_MAX,
 } from '#domain/flux/flux-grants.ts'
 import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, Cursor, listOf, PathId, pageQuery, Reason, Time } from '#routes/schemas.ts'
 
@@ -102,7 +103,11 @@ export function fluxGrantRoutes(app: HttpInstance, deps: { fluxGrants: FluxGrant
     },
     async (request) => {
       const { expiresAt, ...body } = request.body
-      const input = { ...body, actor: 'admin', ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }) }
+      const input = {
+        ...body,
+        actor: actorOf(request).actor,
+        ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }),
+      }
       if (request.query.dryRun === 'true') return { preview: await fluxGrants.preview(input) }
       const { granted, skipped, failed, ...outcome } = await fluxGrants.grant(input)
       return { ...outcome, result: { granted, skipped, failed } }
@@ -166,7 +171,10 @@ export function fluxGrantRoutes(app: HttpInstance, deps: { fluxGrants: FluxGrant
       },
     },
     async (request) => {
-      const reversals = await grantReversals.reverse(request.params.id, { reason: request.body.reason, actor: 'admin' })
+      const reversals = await grantReversals.reverse(request.params.id, {
+        reason: request.body.reason,
+        actor: actorOf(request).actor,
+      })
       return {
         object: 'flux_grant_reversal' as const,
         taken_back_nanousd: reversals.reduce((sum, { takenBackNanos }) => sum + takenBackNanos, 0n).toString(),

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { Grants } from '#domain/grants.ts'
 import { grantView } from '#domain/views.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, GrantBody, IdempotencyHeaders, PathId, PositiveMoney, Reason, Time } from '#routes/schemas.ts'
 
@@ -28,7 +29,7 @@ export function grantRoutes(app: HttpInstance, deps: { grants: Grants }) {
         reason,
         ...(expires_at !== undefined && { expiresAt: new Date(expires_at) }),
         idempotencyKey: request.headers['idempotency-key'],
-        actor: 'admin',
+        ...actorOf(request),
       })
       return reply.code(grant.replayed ? 200 : 201).send(grantView(grant))
     },

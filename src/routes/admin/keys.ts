@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { KEYS_PAGE_MAX, type Keys } from '#domain/keys.ts'
 import { keyView } from '#domain/views.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { createKey, listKeys, rotateKey } from '#routes/key-answers.ts'
 import {
@@ -42,7 +43,8 @@ export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
         response: answers({ 201: NewKeyBody }, 400, 401, 404, 409, 413, 415, 503),
       },
     },
-    async (request, reply) => reply.code(201).send(await createKey(keys, request.params.id, request.body)),
+    async (request, reply) =>
+      reply.code(201).send(await createKey(keys, request.params.id, request.body, actorOf(request))),
   )
 
   app.post(
@@ -55,7 +57,8 @@ export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
         response: answers({ 201: RotatedKeyBody }, 400, 401, 404, 409, 413, 415, 503),
       },
     },
-    async (request, reply) => reply.code(201).send(await rotateKey(keys, request.params.id, request.body)),
+    async (request, reply) =>
+      reply.code(201).send(await rotateKey(keys, request.params.id, request.body, actorOf(request))),
   )
 
   app.delete(
@@ -67,6 +70,6 @@ export function keyRoutes(app: HttpInstance, deps: { keys: Keys }) {
         response: answers({ 200: KeyBody }, 401, 404, 503),
       },
     },
-    async (request) => keyView(await keys.revoke(request.params.id)),
+    async (request) => keyView(await keys.revoke(request.params.id, { by: actorOf(request) })),
   )
 }

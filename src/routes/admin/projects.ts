@@ -3,6 +3,7 @@ import { contentLevels } from '#domain/conversations/content-level.ts'
 import { PROJECTS_PAGE_MAX, type Projects, RETENTION_DAYS_MAX } from '#domain/projects.ts'
 import { projectView, walletView } from '#domain/views.ts'
 import type { Wallets } from '#domain/wallets.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import {
   answers,
@@ -51,7 +52,7 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
         response: answers({ 201: ProjectBody }, 400, 401, 409, 413, 415, 503),
       },
     },
-    async (request, reply) => reply.code(201).send(projectView(await projects.create(request.body))),
+    async (request, reply) => reply.code(201).send(projectView(await projects.create(request.body, actorOf(request)))),
   )
 
   app.get(
@@ -92,7 +93,7 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     async (request) => {
       const { content_logging, content_retention_days, ...named } = request.body
       const changes = { ...named, contentLogging: content_logging, contentRetentionDays: content_retention_days }
-      return projectView(await projects.update(request.params.id, changes))
+      return projectView(await projects.update(request.params.id, changes, actorOf(request)))
     },
   )
 }

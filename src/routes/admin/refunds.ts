@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { parseReceiptId } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
 import { refundView } from '#domain/views.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, IdempotencyHeaders, PositiveMoney, Reason, RefundBody } from '#routes/schemas.ts'
 import { AppError } from '#src/errors.ts'
@@ -39,7 +40,8 @@ export function refundRoutes(app: HttpInstance, deps: { refunds: Refunds }) {
         ...(amount_nanousd !== undefined && { amountNanos: BigInt(amount_nanousd) }),
         reason,
         idempotencyKey: request.headers['idempotency-key'],
-        actor: 'admin',
+        actor: actorOf(request).actor,
+        httpRequestId: request.id,
       })
       return reply.code(refund.replayed ? 200 : 201).send(refundView(refund))
     },

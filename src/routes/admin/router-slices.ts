@@ -4,6 +4,7 @@ import { SLICES_MAX } from '#domain/router-slices.ts'
 import { routerConfigView, settingView, slicesView } from '#domain/router-views.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { SliceEditor } from '#domain/slice-editor.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, Reason } from '#routes/schemas.ts'
 import { ConfigBody, IfMatch, SettingBody, SliceBody, SlicesBody } from './router-schemas.ts'
@@ -74,7 +75,7 @@ export function routerSliceRoutes(
           dryRun,
           slices,
           defaults,
-          author: 'admin',
+          author: actorOf(request).actor,
           reason,
           ...(ifMatch !== undefined && { ifMatch }),
         }),

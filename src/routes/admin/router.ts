@@ -4,6 +4,7 @@ import { CONFIG_BYTES_MAX } from '#domain/router/parse-config.ts'
 import { VERSIONS_PAGE_MAX } from '#domain/router/router-store.ts'
 import type { RouterEditor } from '#domain/router-editor.ts'
 import { routerChangeView, routerConfigView, routerPlanView, routerVersionView } from '#domain/router-views.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, listOf, Reason } from '#routes/schemas.ts'
 import { AppError } from '#src/errors.ts'
@@ -11,7 +12,6 @@ import { ChangeBody, Config, ConfigBody, IfMatch, PlanBody, VersionBody } from '
 
 /** A config and what is around it. */
 const BODY_BYTES_MAX = CONFIG_BYTES_MAX + 64 * 1024
-const AUTHOR = 'admin'
 
 const VersionNumber = Type.Integer({ minimum: 1, maximum: 999_999_999 })
 const VersionPath = Type.Object({ version: Type.String({ pattern: '^[1-9][0-9]{0,8}$' }) })
@@ -50,7 +50,7 @@ export function routerRoutes(app: HttpInstance, deps: { router: RouterEditor }) 
     async (request, reply) => {
       const { config, reason } = request.body
       const ifMatch = needIfMatch(request.headers)
-      const change = await router.apply({ config, reason, author: AUTHOR, ifMatch })
+      const change = await router.apply({ config, reason, author: actorOf(request).actor, ifMatch })
       return tagged(reply, change.version.etag).send(routerChangeView(change))
     },
   )
@@ -83,7 +83,7 @@ export function routerRoutes(app: HttpInstance, deps: { router: RouterEditor }) 
     async (request, reply) => {
       const { version, reason } = request.body
       const ifMatch = needIfMatch(request.headers)
-      const change = await router.rollback({ to: version, reason, author: AUTHOR, ifMatch })
+      const change = await router.rollback({ to: version, reason, author: actorOf(request).actor, ifMatch })
       return tagged(reply, change.version.etag).send(routerChangeView(change))
     },
   )

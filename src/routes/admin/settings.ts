@@ -1,11 +1,11 @@
 import { Type } from 'typebox'
 import { settingsChangeView, settingView } from '#domain/router-views.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
+import { actorOf } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { answers, Reason } from '#routes/schemas.ts'
 import { SettingBody, SettingsByName, SettingsChangeBody } from './router-schemas.ts'
 
-const AUTHOR = 'admin'
 const KeyPath = Type.Object({ key: Type.String({ pattern: '^[A-Z0-9_]{1,100}$' }) })
 
 export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEditor }) {
@@ -35,7 +35,7 @@ export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEdito
         response: answers({ 200: SettingsChangeBody }, 400, 401, 413, 415, 503),
       },
     },
-    async (request) => settingsChangeView(await settings.set({ ...request.body, author: AUTHOR })),
+    async (request) => settingsChangeView(await settings.set({ ...request.body, author: actorOf(request).actor })),
   )
 
   app.get(
@@ -65,7 +65,9 @@ export function settingRoutes(app: HttpInstance, deps: { settings: SettingsEdito
       const { key } = request.params
       await settings.get(key)
       const { value, reason } = request.body
-      return settingsChangeView(await settings.set({ values: { [key]: value }, reason, author: AUTHOR }))
+      return settingsChangeView(
+        await settings.set({ values: { [key]: value }, reason, author: actorOf(request).actor }),
+      )
     },
   )
 }

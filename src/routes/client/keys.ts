@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { KEYS_PAGE_MAX, type Keys } from '#domain/keys.ts'
 import { requireScope } from '#domain/scopes.ts'
 import { keyView } from '#domain/views.ts'
-import { clientKey } from '#routes/credentials.ts'
+import { clientActor, clientKey } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { createKey, listKeys, rotateKey } from '#routes/key-answers.ts'
 import {
@@ -64,7 +64,8 @@ export function projectKeyRoutes(app: HttpInstance, deps: { keys: Keys }) {
         response: answers({ 201: NewKeyBody }, 400, 401, 403, 409, 413, 415, 503),
       },
     },
-    async (request, reply) => reply.code(201).send(await createKey(keys, clientKey(request).projectId, request.body)),
+    async (request, reply) =>
+      reply.code(201).send(await createKey(keys, clientKey(request).projectId, request.body, clientActor(request))),
   )
 
   app.post(
@@ -80,7 +81,9 @@ export function projectKeyRoutes(app: HttpInstance, deps: { keys: Keys }) {
     },
     async (request, reply) => {
       const projectId = clientKey(request).projectId
-      return reply.code(201).send(await rotateKey(keys, idOf(request, request.params.id), request.body, projectId))
+      return reply
+        .code(201)
+        .send(await rotateKey(keys, idOf(request, request.params.id), request.body, clientActor(request), projectId))
     },
   )
 
@@ -96,7 +99,7 @@ export function projectKeyRoutes(app: HttpInstance, deps: { keys: Keys }) {
     },
     async (request) => {
       const projectId = clientKey(request).projectId
-      return keyView(await keys.revoke(idOf(request, request.params.id), projectId))
+      return keyView(await keys.revoke(idOf(request, request.params.id), { projectId, by: clientActor(request) }))
     },
   )
 }
