@@ -36,6 +36,8 @@ import { allowOrigins } from '#routes/llmring/cors.ts'
 import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
+import type { SocialProvider } from '#routes/pages/sign-in-pages.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
@@ -87,6 +89,8 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
   version: string
+  /** Configured ways to sign in, for which the pages have buttons. None by default. */
+  socialProviders?: readonly SocialProvider[]
   /** Whose pages may call the routes of llmring's clients. */
   corsOrigins: readonly string[]
   log: FastifyBaseLogger
@@ -159,6 +163,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     logRoutes(scope, deps)
     documentProofRoutes(scope, deps)
     verifyPageRoutes(scope)
+    peoplePageRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)
