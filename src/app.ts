@@ -29,6 +29,7 @@ import { createSpeechPaths } from '#routes/speech.ts'
 import { createSpeechSocket } from '#routes/speech-socket.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
+import { openAnalytics } from './compose/open-analytics.ts'
 import { openPool } from './compose/open-database.ts'
 import { openDeletion } from './compose/open-deletion.ts'
 import { openGateway } from './compose/open-gateway.ts'
@@ -68,7 +69,8 @@ export async function createApp(config: Config, installation: Installation, log:
   const priceBook = await readPriceBook(config)
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
-  const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const capture = openAnalytics(parts)
+  const gateway = await openGateway(parts, { db, priceBook, books, router, capture })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })

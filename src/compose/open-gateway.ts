@@ -2,6 +2,7 @@ import { createUpstreamAuth } from '#adapters/upstream-auth.ts'
 import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Db } from '#db/pool.ts'
 import { createKeyring } from '#domain/keyring.ts'
+import type { Capture } from '#domain/people/product-event.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
 import { createGatewayMetrics } from '#gateway/metrics.ts'
@@ -24,10 +25,14 @@ interface Below {
   priceBook: PriceBook
   books: Awaited<ReturnType<typeof openLedger>>
   router: Awaited<ReturnType<typeof openRouter>>
+  capture?: Capture | undefined
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
-export async function openGateway(parts: Parts, { db, priceBook, books, router }: Below): Promise<SpeechGateway> {
+export async function openGateway(
+  parts: Parts,
+  { db, priceBook, books, router, capture }: Below,
+): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
     connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,
@@ -104,6 +109,7 @@ export async function openGateway(parts: Parts, { db, priceBook, books, router }
       laneDepth: () => ledger.depth,
       spooled: () => spool.size,
     }),
+    capture,
     receiptLog: config.RECEIPT_LOG_ORIGIN,
     log,
   }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Ledger } from '#domain/ledger.ts'
+import type { Capture } from '#domain/people/product-event.ts'
 import type { Spool } from '#domain/spool.ts'
 import type { StoredOutcomes } from '#domain/stored-outcomes.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -51,6 +52,8 @@ export interface Gateway {
   timeouts: GatewayTimeouts
   policy: GatewayPolicy
   metrics: GatewayMetrics
+  /** Is told of people's calls, where the operator counts them. */
+  capture?: Capture | undefined
   /** Origin of the log that receipts name. */
   receiptLog: string
   log: Logger
