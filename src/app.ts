@@ -30,9 +30,9 @@ import { createSpeechPaths } from '#routes/speech.ts'
 import { createSpeechSocket } from '#routes/speech-socket.ts'
 import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
+import { openAnalytics } from './compose/open-analytics.ts'
 import { openBudgets } from './compose/open-budgets.ts'
 import { openPool } from './compose/open-database.ts'
-import { openDeletion } from './compose/open-deletion.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
@@ -74,11 +74,13 @@ export async function createApp(config: Config, installation: Installation, log:
   await loadTokenizer()
   const grants = createGrants({ db, slot: books.slot })
   const sendMail = openMail(parts)
+  const capture = openAnalytics(parts)
   const people = openPeople(parts, {
     ...{ db, grants, slot: books.slot, settings: router.feed.settings },
     sendMail,
+    capture,
   })
-  const gateway = await openGateway(parts, { db, priceBook, books, router, people })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
@@ -89,7 +91,6 @@ export async function createApp(config: Config, installation: Installation, log:
     onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
   })
   opened.defer(() => contentSweeper.close())
-  openDeletion(parts, db, [])
   const usageLog = createUsageLog({ db })
   const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
   opened.defer(() => folder.close())

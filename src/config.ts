@@ -122,6 +122,10 @@ export const settings = {
 
   ...accountSettings,
   ...mailSettings,
+  POSTHOG_API_KEY: secret(
+    'Sends events of people to PostHog, best effort: docs/analytics.md. Nothing is sent when unset.',
+  ),
+  POSTHOG_HOST: url('Where PostHog takes events. https://us.i.posthog.com when unset.', http),
 
   BODY_BYTES_MAX: integer('Longest request body, in bytes.', 32 * 1024 * 1024, { min: 1024, max: 512 * 1024 * 1024 }),
   OPEN_BODY_BYTES_MAX: integer('What the bodies of all open calls may take up together, in bytes.', 256 * 1024 * 1024, {

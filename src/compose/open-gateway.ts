@@ -4,6 +4,7 @@ import type { Db } from '#db/pool.ts'
 import { createBudgetWords } from '#domain/budgets/budget-words.ts'
 import { createCallers } from '#domain/callers.ts'
 import { createKeyring } from '#domain/keyring.ts'
+import type { Capture } from '#domain/people/product-event.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
 import { createGatewayMetrics } from '#gateway/metrics.ts'
@@ -28,12 +29,13 @@ interface Below {
   books: Awaited<ReturnType<typeof openLedger>>
   router: Awaited<ReturnType<typeof openRouter>>
   people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts'>
+  capture?: Capture | undefined
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
 export async function openGateway(
   parts: Parts,
-  { db, priceBook, books, router, people }: Below,
+  { db, priceBook, books, router, people, capture }: Below,
 ): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
@@ -113,6 +115,7 @@ export async function openGateway(
       spooled: () => spool.size,
     }),
     describeBudget: createBudgetWords({ db }).describe,
+    capture,
     receiptLog: config.RECEIPT_LOG_ORIGIN,
     log,
   }

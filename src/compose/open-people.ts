@@ -6,12 +6,14 @@ import { createFluxHistory } from '#domain/flux/flux-history.ts'
 import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
 import { createAdministrators } from '#domain/people/administrators.ts'
+import type { PersonDeletion } from '#domain/people/delete-person.ts'
 import { createExternalIdentities } from '#domain/people/external-identities.ts'
 import type { SendMail } from '#domain/people/mail.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
+import type { Capture } from '#domain/people/product-event.ts'
 import { createSessionSweeper } from '#domain/people/session-sweeper.ts'
 import { type Credential, createSignedIn } from '#domain/people/signed-in.ts'
-import { createUsers } from '#domain/people/users.ts'
+import { createUsers, type Users } from '#domain/people/users.ts'
 import type { Settings } from '#domain/settings.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
@@ -29,6 +31,7 @@ interface Below {
   slot: { current(): { slot: number; epoch: bigint } }
   settings: () => Settings
   sendMail: SendMail
+  capture?: Capture | undefined
 }
 
 /** People: how they sign in, and their Flux. */
@@ -41,10 +44,12 @@ export function openPeople(parts: Parts, below: Below) {
     ...{ db, grants, settings, fluxNanousd },
     digestKey: installation.authSecret,
   })
+  // Also where accounts are off by now: what was begun is finished.
+  const deletion = openDeletion(parts, db, [])
   const signIn =
     installation.authSecret === undefined
       ? undefined
-      : openSignIn(parts, { ...below, secret: installation.authSecret, users })
+      : openSignIn(parts, { ...below, secret: installation.authSecret, users, deletion })
   const findToken = openTokenIssuer(parts, db)
   const signedIn =
     signIn === undefined && findToken === undefined
@@ -71,11 +76,11 @@ export function openPeople(parts: Parts, below: Below) {
   }
 }
 
-function openSignIn(parts: Parts, below: Below & { secret: Secret; users: ReturnType<typeof createUsers> }) {
+function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users; deletion: PersonDeletion }) {
   const { config, log, opened } = parts
   const { db, sendMail, settings, secret, users } = below
   const onError = (error: unknown) => log.warn({ err: error }, 'signing in did not go well')
-  const deletion = openDeletion(parts, db, [])
+  const { capture } = below
   const sweeper = createSessionSweeper({ db, everyMs: SWEEP_MS, onError })
   opened.defer(() => sweeper.close())
   const publicUrl = config.API_SERVER_URL
@@ -90,8 +95,12 @@ function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Return
       social: config.socialProviders,
       sendChangeMail: (to, data) => sendMail(to, 'change_email', data),
       maySignIn: async (userId) => (await users.find(userId))?.banned === false,
-      deletePerson: (id) => deletion.run({ id }),
-      onSignUp: (user) => log.info({ user }, 'signed up'),
+      deletePerson: (id) => below.deletion.run({ id }),
+      onSignUp(userId) {
+        log.info({ user: userId }, 'signed up')
+        capture?.({ event: 'user_signed_up', userId })
+      },
+      onSignedIn: (userId) => capture?.({ event: 'session_started', userId }),
     })
     return server
   }

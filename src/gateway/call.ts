@@ -204,6 +204,17 @@ function record(
   metrics.added.observe({ stream }, Math.max(0, seconds - upstreamMs / 1000))
   if (call.firstByteAt !== undefined)
     metrics.firstByte.observe({ stream }, (call.firstByteAt - exchange.startedAt) / 1000)
+  if (gateway.capture !== undefined && call.key.personal && call.key.userId !== null)
+    gateway.capture({
+      event:
+        end.outcome === 'void' || end.outcome === 'upstream_error' ? 'llm_request_failed' : 'llm_request_succeeded',
+      userId: call.key.userId,
+      properties: {
+        ...{ model, outcome: end.outcome, stream: context.stream, charged_nanousd: settled.charged.toString() },
+        ...{ input_tokens: settled.inputTokens, output_tokens: settled.outputTokens },
+        total_ms: Math.round(nowMs - exchange.startedAt),
+      },
+    })
   logCall(gateway.log, {
     request: `req_${exchange.id}`,
     receipt: RECEIPT_ID_PREFIX + call.requestId,

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { Ledger } from '#domain/ledger.ts'
+import type { Capture } from '#domain/people/product-event.ts'
 import type { Spool } from '#domain/spool.ts'
 import type { StoredOutcomes } from '#domain/stored-outcomes.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -53,6 +54,8 @@ export interface Gateway {
   metrics: GatewayMetrics
   /** Says of a budget what a client may be told that passes it. Never rejects. */
   describeBudget(id: bigint, floor: bigint): Promise<{ message?: string }>
+  /** Is told of people's calls, where the operator counts them. */
+  capture?: Capture | undefined
   /** Origin of the log that receipts name. */
   receiptLog: string
   log: Logger

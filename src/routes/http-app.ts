@@ -43,6 +43,7 @@ import { allowOrigins } from '#routes/llmring/cors.ts'
 import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
+import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
 import { type Accounts, accountRoutes } from '#routes/person/accounts.ts'
 import { renderAiri } from '#routes/person/airi-answers.ts'
 import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
@@ -198,6 +199,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     addSurface(app, 'public', (scope) => {
       scope.setErrorHandler(renderAiri)
       accountRoutes(scope, accounts)
+      peoplePageRoutes(scope, accounts)
     })
   addSurface(app, 'person', (scope) => {
     scope.setErrorHandler(renderAiri)
