@@ -37,6 +37,7 @@ import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
+import { openCredentialAlarms, openWebhooks } from './compose/open-webhooks.ts'
 import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
@@ -65,9 +66,10 @@ export async function createApp(config: Config, installation: Installation, log:
   const books = await openLedger(parts, db)
   openStatements(parts, db)
   const priceBook = await readPriceBook(config)
-  const router = await openRouter(parts, db, priceBook)
+  const alarms = openCredentialAlarms(parts, db)
+  const router = await openRouter(parts, db, priceBook, alarms)
   await loadTokenizer()
-  const gateway = await openGateway(parts, { db, priceBook, books, router })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, alarms })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
@@ -101,6 +103,7 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
+    ...openWebhooks(parts, db),
     usage: createUsageRecorder({ db, priceBook: () => priceBook }),
     conversations: createConversations({ db }),
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),

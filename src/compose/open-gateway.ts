@@ -1,6 +1,7 @@
 import { createUpstreamAuth } from '#adapters/upstream-auth.ts'
 import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Db } from '#db/pool.ts'
+import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
@@ -24,10 +25,11 @@ interface Below {
   priceBook: PriceBook
   books: Awaited<ReturnType<typeof openLedger>>
   router: Awaited<ReturnType<typeof openRouter>>
+  alarms: CredentialAlarms
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
-export async function openGateway(parts: Parts, { db, priceBook, books, router }: Below): Promise<SpeechGateway> {
+export async function openGateway(parts: Parts, { db, priceBook, books, router, alarms }: Below): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
     connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,
@@ -85,6 +87,7 @@ export async function openGateway(parts: Parts, { db, priceBook, books, router }
     spool,
     outcomes,
     upstream,
+    alarms,
     openCalls,
     limits: {
       bodyBytesMax: config.BODY_BYTES_MAX,

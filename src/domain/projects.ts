@@ -19,6 +19,8 @@ export interface Project {
   /** What is kept of conversations that its clients report. */
   contentLogging: ContentLevel
   contentRetentionDays: number
+  /** Below this the operator's webhooks are told; null: never. */
+  lowBalanceNanos: bigint | null
   createdAt: Date
 }
 
@@ -27,6 +29,7 @@ export interface ProjectChanges {
   description?: string | null | undefined
   contentLogging?: ContentLevel | undefined
   contentRetentionDays?: number | undefined
+  lowBalanceNanos?: bigint | null | undefined
 }
 
 export const PROJECTS_PAGE_MAX = 100
@@ -36,7 +39,7 @@ const DESCRIPTION_CHARS_MAX = 500
 const UNIQUE_VIOLATION = '23505'
 
 const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.content_logging as "contentLogging",
-  p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
+  p.content_retention_days as "contentRetentionDays", p.low_balance_nanousd as "lowBalanceNanos", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
 export function createProjects(deps: { db: Db | Tx }) {
@@ -91,14 +94,15 @@ export function createProjects(deps: { db: Db | Tx }) {
      * conversations changes for what comes. Throws AppError: not_found, name_taken, body_invalid.
      */
     async update(id: string, changes: ProjectChanges): Promise<Project> {
-      const { name, description, contentLogging, contentRetentionDays } = changes
+      const { name, description, contentLogging, contentRetentionDays, lowBalanceNanos } = changes
       if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
       if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
       const { rows } = await orNameTaken(
         db.query<Project>(
           `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
                         content_logging = coalesce($5, content_logging),
-                        content_retention_days = coalesce($6, content_retention_days)
+                        content_retention_days = coalesce($6, content_retention_days),
+                        low_balance_nanousd = case when $7 then $8 else low_balance_nanousd end
                       where id = $1 returning *)
            select ${columns} from p join wallet w on w.id = p.wallet_id`,
           [
@@ -108,6 +112,8 @@ export function createProjects(deps: { db: Db | Tx }) {
             description ?? null,
             contentLogging ?? null,
             contentRetentionDays ?? null,
+            lowBalanceNanos !== undefined,
+            lowBalanceNanos ?? null,
           ],
         ),
       )

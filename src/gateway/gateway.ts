@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { UpstreamHttp } from '#adapters/upstream-http.ts'
+import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import type { Keyring } from '#domain/keyring.ts'
 import type { Ledger } from '#domain/ledger.ts'
 import type { Spool } from '#domain/spool.ts'
@@ -46,6 +47,8 @@ export interface Gateway {
   spool: Spool
   outcomes: StoredOutcomes
   upstream: UpstreamHttp
+  /** Operators hear of credentials that providers refuse. */
+  alarms: Pick<CredentialAlarms, 'note'>
   openCalls: OpenCalls
   limits: GatewayLimits
   timeouts: GatewayTimeouts

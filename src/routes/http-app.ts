@@ -26,6 +26,7 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { type WebhookRoutesDeps, webhookRoutes } from '#routes/admin/webhooks.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
 import { receiptRoutes } from '#routes/client/receipts.ts'
@@ -67,7 +68,7 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, WebhookRoutesDeps {
   projects: Projects
   keys: Keys
   keyring: Keyring
@@ -186,6 +187,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     routerRoutes(scope, deps)
     routerSliceRoutes(scope, deps)
     settingRoutes(scope, deps)
+    webhookRoutes(scope, deps)
   })
   return app
 }
