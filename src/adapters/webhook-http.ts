@@ -1,5 +1,5 @@
 import { request } from 'undici'
-import { type GuardedFetch, GuardError } from './guarded-fetch.ts'
+import { GuardError, type GuardedFetch } from './guarded-fetch.ts'
 
 /** What is read of an answer, and what is kept of one that is no success. */
 const ANSWER_BYTES_MAX = 4_096
@@ -62,7 +62,9 @@ async function readStart(body: AsyncIterable<Uint8Array> & { destroy(): unknown 
   } finally {
     body.destroy()
   }
-  const text = Buffer.concat(chunks).toString('utf8').replace(/\p{C}|\s+/gu, ' ')
+  const text = Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\p{C}|\s+/gu, ' ')
   return text.trim().slice(0, KEPT_CHARS_MAX).toWellFormed()
 }
 

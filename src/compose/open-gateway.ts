@@ -29,7 +29,10 @@ interface Below {
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
-export async function openGateway(parts: Parts, { db, priceBook, books, router, alarms }: Below): Promise<SpeechGateway> {
+export async function openGateway(
+  parts: Parts,
+  { db, priceBook, books, router, alarms }: Below,
+): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
     connectionsMax: config.UPSTREAM_CONNECTIONS_MAX,

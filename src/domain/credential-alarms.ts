@@ -2,7 +2,7 @@ import type { Db } from '#db/pool.ts'
 import { emitOperatorEvent } from './operator-events.ts'
 
 /** A provider refuses this often within an hour before it is told: once may be the provider's own mistake. */
-export const REFUSALS_TOLD = 3
+const REFUSALS_TOLD = 3
 const CREDENTIALS_MAX = 1_000
 const QUEUE_MAX = 100
 const HOUR_MS = 3_600_000

@@ -102,7 +102,8 @@ export function createProjects(deps: { db: Db | Tx }) {
           `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
                         content_logging = coalesce($5, content_logging),
                         content_retention_days = coalesce($6, content_retention_days),
-                        low_balance_nanousd = case when $7 then $8 else low_balance_nanousd end
+                        low_balance_nanousd = case when $7 then $8 else low_balance_nanousd end,
+                        low_since = case when $7 and $8::bigint is null then null else low_since end
                       where id = $1 returning *)
            select ${columns} from p join wallet w on w.id = p.wallet_id`,
           [

@@ -30,7 +30,12 @@ export async function createWebhookReceiver(
       body += chunk
     })
     request.on('end', () => {
-      const message = { id: String(request.headers['webhook-id']), headers: request.headers, body, path: request.url ?? '' }
+      const message = {
+        id: String(request.headers['webhook-id']),
+        headers: request.headers,
+        body,
+        path: request.url ?? '',
+      }
       messages.push(message)
       answer(message, response)
     })

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { createWebhookHttp } from '#adapters/webhook-http.ts'
 import type { Db } from '#db/pool.ts'
 import { createDeliverer, type DelivererOptions } from '#domain/webhooks/deliverer.ts'
@@ -21,5 +22,13 @@ export function openDeliverer(db: Db, change: Partial<DelivererOptions> & { time
     onError: (error) => errors.push(error),
     ...options,
   })
-  return { deliverer, clock, errors, close: () => deliverer.close() }
+  return {
+    deliverer,
+    clock,
+    /** Fails for what went wrong on the way. */
+    async close(): Promise<void> {
+      await deliverer.close()
+      assert.deepEqual(errors, [])
+    },
+  }
 }

@@ -148,7 +148,10 @@ test('webhooks: deliveries page by page, and one that was delivered is sent agai
     assert.equal((await acts(again.id))[0]?.action, 'webhook.resend')
 
     const events = await api.call('GET /api/admin/events?limit=4')
-    assert.deepEqual([events.body.data.length, events.body.has_more, events.body.data[0].type], [4, true, 'budget.exhausted'])
+    assert.deepEqual(
+      [events.body.data.length, events.body.has_more, events.body.data[0].type],
+      [4, true, 'budget.exhausted'],
+    )
     const rest = await api.call(`GET /api/admin/events?type=wallet.low&after=${events.body.next_after}`)
     assert.deepEqual(
       rest.body.data.map((event: { data: { name: string } }) => event.data.name),
@@ -191,12 +194,11 @@ test('webhooks: every other status that is documented', async () => {
   const one = `/api/admin/webhooks/${id}`
   const none = '/api/admin/webhooks/whe_aaaaaaaaaaaaaaaaaaaa'
   const delivery = `/api/admin/webhook-deliveries/whd_${'0'.repeat(32)}/resend`
-  const bodies: Record<string, object> = { POST: { url: receiver.url }, PATCH: { enabled: true } }
   const routes: [string, string, object?][] = [
     ['GET', '/api/admin/webhooks'],
-    ['POST', '/api/admin/webhooks', bodies.POST],
+    ['POST', '/api/admin/webhooks', { url: receiver.url }],
     ['GET', one],
-    ['PATCH', one, bodies.PATCH],
+    ['PATCH', one, { enabled: true }],
     ['DELETE', one],
     ['POST', `${one}/rotate-secret`, {}],
     ['POST', `${one}/test`],

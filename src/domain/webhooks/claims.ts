@@ -8,7 +8,7 @@ export const LEASE_MS = 60_000
 /** An endpoint to which nothing was delivered for so long is disabled. */
 export const FAILING_DAYS_MAX = 5
 /** Attempts that are listed of one delivery. */
-export const ATTEMPTS_KEPT = 20
+const ATTEMPTS_KEPT = 20
 
 /** One attempt that this process is to make. */
 export interface Claimed {
@@ -40,7 +40,7 @@ export interface ClaimLimits {
  */
 export async function claimDeliveries(db: Db, limits: ClaimLimits, aheadMs = 0): Promise<Claimed[]> {
   const { rows } = await db.query<Claimed>(
-    `with moment as materialized (select clock_timestamp() + $1 * interval '1 millisecond' as now),
+    `with moment as materialized (select clock_timestamp() + $1::float8 * interval '1 millisecond' as now),
      due as materialized (
        select d.id from moment, (
          select w.id, coalesce(b.running, 0) as running,
@@ -55,7 +55,7 @@ export async function claimDeliveries(db: Db, limits: ClaimLimits, aheadMs = 0):
        order by w.running, d.next_attempt_at limit $5
      ), taken as (
        update webhook_delivery d set claim = $6, attempts = attempts + 1, tries = tries + 1,
-         next_attempt_at = moment.now + $7 * interval '1 millisecond'
+         next_attempt_at = moment.now + $7::float8 * interval '1 millisecond'
        from due, moment where d.id = due.id returning d.*
      )
      select d.id, d.claim, d.tries, w.id as "endpointId", w.url, w.secret,
@@ -104,7 +104,7 @@ export async function finishDelivery(
   return transaction(db, async (tx) => {
     // The endpoint first: whoever removes it locks it before its deliveries.
     const endpoint = await tx.query<{ failing: boolean; enabled: boolean }>(
-      `select enabled, coalesce(failing_since < clock_timestamp() + $2 * interval '1 millisecond' - $3 * interval '1 day', false) as failing
+      `select enabled, coalesce(failing_since < clock_timestamp() + $2::float8 * interval '1 millisecond' - $3::int * interval '1 day', false) as failing
        from webhook_endpoint where id = $1 for no key update`,
       [endpointId, aheadMs, FAILING_DAYS_MAX],
     )
@@ -112,9 +112,9 @@ export async function finishDelivery(
     if (found === undefined) return { givenUp: false, disabled: undefined }
     const { rows } = await tx.query<{ attempts: number; state: string }>(
       `update webhook_delivery set claim = null, last_status = $3, last_error = $4,
-         state = case when $5 then 'delivered' when state = 'pending' and $6::float8 is null then 'failed' else state end,
+         state = case when $5::boolean then 'delivered' when state = 'pending' and $6::float8 is null then 'failed' else state end,
          delivered_at = case when $5 then clock_timestamp() end,
-         next_attempt_at = clock_timestamp() + ($7 + coalesce($6, 0)) * interval '1 millisecond'
+         next_attempt_at = clock_timestamp() + ($7::float8 + coalesce($6, 0)) * interval '1 millisecond'
        where id = $1 and claim = $2 returning attempts, state`,
       [id, claim, result.status ?? null, result.error ?? null, result.ok, delayMs ?? null, aheadMs],
     )
@@ -132,8 +132,8 @@ export async function finishDelivery(
     const disabled = found.enabled ? reason : undefined
     await tx.query(
       `update webhook_endpoint set enabled = enabled and $2::text is null, disabled_reason = coalesce($2, disabled_reason),
-         failing_since = case when $3 then null else coalesce(failing_since, clock_timestamp() + $4 * interval '1 millisecond') end
-       where id = $1 and ($2 is not null or (failing_since is null) <> $3)`,
+         failing_since = case when $3::boolean then null else coalesce(failing_since, clock_timestamp() + $4::float8 * interval '1 millisecond') end
+       where id = $1 and ($2::text is not null or (failing_since is null) <> $3)`,
       [endpointId, disabled ?? null, result.ok, aheadMs],
     )
     if (disabled !== undefined)

@@ -12,7 +12,7 @@ export const ATTEMPT_MS_MAX = 15_000
 const MARGIN_MS = 15_000
 
 /** Sends one message. Never throws: what went wrong is in the result. Done within ATTEMPT_MS_MAX, sooner when aborted. */
-export type SendWebhook = (
+type SendWebhook = (
   message: { url: string; headers: Record<string, string>; body: string },
   signal: AbortSignal,
 ) => Promise<Omit<AttemptResult, 'tookMs'>>

@@ -7,7 +7,7 @@ export const deliveryStates = ['pending', 'delivered', 'failed', 'discarded'] as
 export type DeliveryState = (typeof deliveryStates)[number]
 export const DELIVERIES_PAGE_MAX = 100
 
-export interface DeliveryAttempt {
+interface DeliveryAttempt {
   number: number
   at: string
   status: number | null
@@ -73,7 +73,12 @@ export function createWebhookDeliveries({ db }: { db: Db }) {
      */
     async resend(id: string, actor: Actor): Promise<WebhookDelivery> {
       await transaction(db, async (tx) => {
-        const { rows } = await tx.query<{ state: DeliveryState; running: boolean; enabled: boolean; endpointId: string }>(
+        const { rows } = await tx.query<{
+          state: DeliveryState
+          running: boolean
+          enabled: boolean
+          endpointId: string
+        }>(
           `select d.state, d.claim is not null and d.next_attempt_at > clock_timestamp() as running, w.enabled,
                   w.id as "endpointId"
            from webhook_delivery d join webhook_endpoint w on w.id = d.endpoint_id where d.id = $1 for update of d`,

@@ -84,7 +84,11 @@ export function createWebhookEndpoints(options: WebhookEndpointsOptions) {
   return {
     /** Throws AppError: body_invalid, too_many_webhooks. The secret is shown now and never again. */
     async create(
-      input: { url: string; description?: string | null | undefined; eventTypes?: readonly string[] | null | undefined },
+      input: {
+        url: string
+        description?: string | null | undefined
+        eventTypes?: readonly string[] | null | undefined
+      },
       actor: Actor,
     ): Promise<{ endpoint: WebhookEndpoint; secret: string }> {
       check(input)
@@ -143,7 +147,13 @@ export function createWebhookEndpoints(options: WebhookEndpointsOptions) {
           ],
         )
         const after = only(rows)
-        await recordAct(tx, { ...actor, action: 'webhook.update', subject: id, before: told(before), after: told(after) })
+        await recordAct(tx, {
+          ...actor,
+          action: 'webhook.update',
+          subject: id,
+          before: told(before),
+          after: told(after),
+        })
         return after
       })
     },
@@ -207,7 +217,9 @@ export function createWebhookEndpoints(options: WebhookEndpointsOptions) {
 export type WebhookEndpoints = ReturnType<typeof createWebhookEndpoints>
 
 async function read(db: Db | Tx, id: string, lock = ''): Promise<WebhookEndpoint> {
-  const { rows } = await db.query<WebhookEndpoint>(`select ${columns} from webhook_endpoint where id = $1 ${lock}`, [id])
+  const { rows } = await db.query<WebhookEndpoint>(`select ${columns} from webhook_endpoint where id = $1 ${lock}`, [
+    id,
+  ])
   const [endpoint] = rows
   if (endpoint === undefined) throw new AppError('not_found', { message: 'No webhook has this id.' })
   return endpoint

@@ -7,8 +7,14 @@ test('retries: ten attempts in about three days, each delay longer than the one 
   assert(total > 72 * 3_600_000 && total < 84 * 3_600_000)
   for (const [index, ms] of retryDelaysMs.entries()) {
     assert(ms > (retryDelaysMs[index - 1] ?? 0))
-    assert.equal(retryDelayMs(index + 1, 0, () => 0), ms * 0.8)
-    assert.equal(retryDelayMs(index + 1, 0, () => 1), ms * 1.2)
+    assert.equal(
+      retryDelayMs(index + 1, 0, () => 0),
+      ms * 0.8,
+    )
+    assert.equal(
+      retryDelayMs(index + 1, 0, () => 1),
+      ms * 1.2,
+    )
   }
   assert.equal(retryDelayMs(retryDelaysMs.length + 1), undefined)
 })

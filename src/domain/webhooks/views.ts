@@ -1,5 +1,5 @@
-import { deliveryId, type WebhookDelivery } from './deliveries.ts'
 import { webhookId } from './deliverer.ts'
+import { deliveryId, type WebhookDelivery } from './deliveries.ts'
 import type { WebhookEndpoint } from './endpoints.ts'
 import type { OperatorEvent } from './event-list.ts'
 

@@ -1,12 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { DELIVERIES_PAGE_MAX, deliveryId, deliveryStates, type WebhookDeliveries } from '#domain/webhooks/deliveries.ts'
-import {
-  type Actor,
-  ENDPOINTS_MAX,
-  SECRET_OVERLAP_SECONDS,
-  type WebhookEndpoints,
-} from '#domain/webhooks/endpoints.ts'
+import { type Actor, ENDPOINTS_MAX, SECRET_OVERLAP_SECONDS, type WebhookEndpoints } from '#domain/webhooks/endpoints.ts'
 import { EVENTS_PAGE_MAX, type EventList } from '#domain/webhooks/event-list.ts'
 import { deliveryView, eventView, webhookView } from '#domain/webhooks/views.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
@@ -51,7 +46,8 @@ export function webhookRoutes(app: HttpInstance, deps: WebhookRoutesDeps) {
     {
       schema: {
         summary: 'Have events sent to an address',
-        description: 'Messages are signed as https://www.standardwebhooks.com says, with the secret that is shown here.',
+        description:
+          'Messages are signed as https://www.standardwebhooks.com says, with the secret that is shown here.',
         body: NewWebhook,
         response: answers({ 201: WebhookWithSecretBody }, 400, 401, 409, 413, 415, 503),
       },
