@@ -85,6 +85,7 @@ export async function createBareGateway(
         connectTimeoutMs: config.CONNECT_TIMEOUT_MS,
       }),
       openCalls,
+      alarms: { note: () => undefined },
       limits: {
         bodyBytesMax: config.BODY_BYTES_MAX,
         frameBytesMax: config.FRAME_BYTES_MAX,

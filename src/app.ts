@@ -42,6 +42,7 @@ import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
+import { openCredentialAlarms, openWebhooks } from './compose/open-webhooks.ts'
 import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
 import type { Installation } from './installation.ts'
@@ -70,7 +71,8 @@ export async function createApp(config: Config, installation: Installation, log:
   const books = await openLedger(parts, db)
   openStatements(parts, db)
   const priceBook = await readPriceBook(config)
-  const router = await openRouter(parts, db, priceBook)
+  const alarms = openCredentialAlarms(parts, db)
+  const router = await openRouter(parts, db, priceBook, alarms)
   await loadTokenizer()
   const grants = createGrants({ db, slot: books.slot })
   const sendMail = openMail(parts)
@@ -80,7 +82,7 @@ export async function createApp(config: Config, installation: Installation, log:
     sendMail,
     capture,
   })
-  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture, alarms })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
@@ -118,6 +120,7 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
+    ...openWebhooks(parts, db),
     usage: createUsageRecorder({ db, priceBook: () => priceBook }),
     conversations: createConversations({ db }),
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),

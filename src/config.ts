@@ -101,12 +101,12 @@ export const settings = {
   SPEECH_LINK_HOSTS: optional({
     description:
       'Hosts as `host:port`, separated by commas, that links to spoken audio may lead to over plain http, beside those of Alibaba. For tests.',
-    parse(value) {
-      const hosts = value.split(',').map((host) => host.trim())
-      if (hosts.length > 16 || !hosts.every((host) => /^[\w.-]{1,200}:\d{1,5}$/.test(host)))
-        throw new Error('a list of host:port')
-      return hosts
-    },
+    parse: parseHosts,
+  }),
+  WEBHOOK_INSECURE_HOSTS: optional({
+    description:
+      'Hosts as `host:port`, separated by commas, that webhooks may be sent to over plain http and wherever they are. For tests and receivers on this machine.',
+    parse: parseHosts,
   }),
 
   CORS_ORIGINS: optional({
@@ -273,6 +273,13 @@ function parseWitnesses(value: string): { vkey: string; url: string }[] {
   })
   if (witnesses.length > WITNESSES_MAX) throw new Error(`a list of at most ${WITNESSES_MAX} witnesses`)
   return witnesses
+}
+
+function parseHosts(value: string): string[] {
+  const hosts = value.split(',').map((host) => host.trim())
+  if (hosts.length > 16 || !hosts.every((host) => /^[\w.-]{1,200}:\d{1,5}$/.test(host)))
+    throw new Error('a list of host:port')
+  return hosts
 }
 
 /** What no redirect and no name server can turn into an address inside the network. */

@@ -175,6 +175,24 @@ const table = {
     retry: false,
     message: 'The keys have changed since this list of keys was drafted.',
   },
+  too_many_webhooks: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'There are 50 webhooks: remove some.',
+  },
+  webhook_disabled: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This webhook is disabled: enable it first.',
+  },
+  delivery_running: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: true,
+    message: 'This delivery is being attempted at this moment.',
+  },
   exceeds_charge: {
     status: 409,
     type: 'invalid_request_error',

@@ -1,4 +1,5 @@
 import { runCli } from '#cli/run-cli.ts'
+import { checkWebhookUrl } from './check-webhook-url.ts'
 import { type Config, parseConfig } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
 import { lockFile, openKeyFile } from './key-files.ts'
@@ -24,6 +25,7 @@ async function main(words: string[]): Promise<number> {
       openDatabase: () => openDatabase(config),
       serve: () => serve(config, process.stdout, process.stderr),
       envelopeKeys: () => openEnvelopeKeys(config),
+      checkWebhookUrl: (url) => checkWebhookUrl(config, url),
       providerKeys: seedKeys(config),
       priceBook: () => readPriceBook(config),
       receiptKeys: receiptKeyFiles(config),

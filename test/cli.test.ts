@@ -41,6 +41,7 @@ async function fluxgate(words: string[], change: Partial<CliDeps> = {}) {
     envelopeKeys: () => assert.fail('no command of this file looks at provider keys'),
     priceBook: () => assert.fail('no command of this file looks at prices'),
     receiptKeys: receiptKeyFiles(parseConfig({})),
+    checkWebhookUrl: () => undefined,
     providerKeys: {},
     fluxNanousd: 1_000_000n,
     ...change,

@@ -71,6 +71,7 @@ async function fluxgate(
       serve: () => assert.fail(),
       envelopeKeys: () => assert.fail(),
       priceBook: () => assert.fail(),
+      checkWebhookUrl: () => undefined,
       providerKeys: {},
       fluxNanousd: 1_000_000n,
       receiptKeys: receiptKeyFiles(config),

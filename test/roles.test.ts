@@ -86,6 +86,11 @@ test('an operator is one by the address that is verified now, and not banned', a
   assert.equal(await status(), 200)
 })
 
+async function openWebhook(): Promise<string> {
+  const input = { url: 'https://hooks.example/b' }
+  return (await api.deps.webhooks.create(input as never, { actor: 'test' })).endpoint.id
+}
+
 /** How each writing route succeeds, and what it is called in the trail; null for one that writes nothing. */
 const acts: Record<
   string,
@@ -204,6 +209,34 @@ const acts: Record<
         ],
       },
     }),
+  },
+  'POST /api/admin/webhooks': {
+    action: 'webhook.create',
+    send: async () => ({ line: 'POST /api/admin/webhooks', body: { url: 'https://hooks.example/a' } }),
+  },
+  'PATCH /api/admin/webhooks/{id}': {
+    action: 'webhook.update',
+    send: async () => ({ line: `PATCH /api/admin/webhooks/${await openWebhook()}`, body: { description: 'x' } }),
+  },
+  'DELETE /api/admin/webhooks/{id}': {
+    action: 'webhook.delete',
+    send: async () => ({ line: `DELETE /api/admin/webhooks/${await openWebhook()}` }),
+  },
+  'POST /api/admin/webhooks/{id}/rotate-secret': {
+    action: 'webhook.rotate_secret',
+    send: async () => ({ line: `POST /api/admin/webhooks/${await openWebhook()}/rotate-secret`, body: {} }),
+  },
+  'POST /api/admin/webhooks/{id}/test': {
+    action: 'webhook.test',
+    send: async () => ({ line: `POST /api/admin/webhooks/${await openWebhook()}/test` }),
+  },
+  'POST /api/admin/webhook-deliveries/{id}/resend': {
+    action: 'webhook.resend',
+    async send() {
+      const { deliveryId } = await api.deps.webhooks.test(await openWebhook(), { actor: 'test' })
+      await api.database.db.query("update webhook_delivery set state = 'failed' where id = $1", [deliveryId])
+      return { line: `POST /api/admin/webhook-deliveries/${deliveryId}/resend` }
+    },
   },
   'PUT /api/admin/settings': {
     action: 'settings.set',

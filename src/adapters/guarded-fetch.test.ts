@@ -113,3 +113,61 @@ test('guard: a name that is unknown fails as such', async () => {
     code: 'ENOTFOUND',
   })
 })
+
+// For webhooks: whatever an operator names, as long as it is public.
+const anywhere = createGuardedFetch({
+  hostSuffixes: 'any',
+  insecureHosts: ['127.0.0.1:9999'],
+  connectTimeoutMs: 1_000,
+  connectionsMax: 2,
+  lookup,
+})
+after(() => anywhere.close())
+
+for (const [url, code] of [
+  ['http://hooks.example/', 'url_refused'],
+  ['http://127.0.0.1:9998/', 'url_refused'],
+  ['https://user:password@hooks.example/', 'url_refused'],
+  ['https://user@127.0.0.1:9999/', 'url_refused'],
+  ['wss://hooks.example/', 'url_refused'],
+  ['https://8.8.8.8/', 'address_refused'],
+  ['https://169.254.169.254/', 'address_refused'],
+  ['https://[::ffff:7f00:1]/', 'address_refused'],
+  ['https://[64:ff9b::a9fe:a9fe]/', 'address_refused'],
+  ['https://0177.0.0.1/', 'address_refused'],
+  ['https://127.1/', 'address_refused'],
+] as const)
+  test(`guard for all hosts: ${url} is ${code}`, () => {
+    assert.throws(
+      () => anywhere.route(url),
+      (error) => error instanceof GuardError && error.code === code,
+    )
+  })
+
+test('guard for all hosts: names on any port, each checked as the socket connects', async () => {
+  assert.equal(anywhere.route('https://hooks.example:8443/x').url, 'https://hooks.example:8443/x')
+  assert.equal(anywhere.route('http://127.0.0.1:9999/x').url, 'http://127.0.0.1:9999/x')
+  for (const found of [
+    ['127.0.0.1'],
+    ['10.1.2.3'],
+    ['192.168.0.1'],
+    ['172.16.0.1'],
+    ['169.254.169.254'],
+    ['100.100.100.200'],
+    ['0.0.0.0'],
+    ['::1'],
+    ['fd00:ec2::254'],
+    ['fe80::1'],
+    ['::ffff:10.0.0.1'],
+    ['64:ff9b::a00:1'],
+    ['93.184.215.14', '10.0.0.1'],
+  ]) {
+    addresses.set('rebinding.example', found)
+    const { url, dispatcher } = anywhere.route('https://rebinding.example/x')
+    await assert.rejects(
+      dispatcher.request({ origin: new URL(url).origin, path: '/x', method: 'POST', body: '{}' }),
+      (error) => error instanceof GuardError && error.code === 'address_refused',
+      found.join(),
+    )
+  }
+})

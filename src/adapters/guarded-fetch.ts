@@ -14,8 +14,11 @@ export class GuardError extends Error {
 }
 
 export interface GuardOptions {
-  /** Hosts that may be fetched from, each with all of its subdomains. */
-  hostSuffixes: readonly string[]
+  /**
+   * Hosts that may be fetched from, each with all of its subdomains. `any`: every name, on every port, and then nothing is
+   * made https that was not: an operator is to see what is sent where.
+   */
+  hostSuffixes: readonly string[] | 'any'
   /** `host:port` that may be plain http and anywhere, for tests. */
   insecureHosts: readonly string[]
   connectTimeoutMs: number
@@ -51,13 +54,15 @@ export function createGuardedFetch(options: GuardOptions) {
       if (url === undefined || url.username !== '' || url.password !== '') throw new GuardError('url_refused')
       if (options.insecureHosts.includes(url.host) && (url.protocol === 'http:' || url.protocol === 'https:'))
         return { url: url.href, dispatcher: insecure }
+      const { hostSuffixes } = options
+      const isAny = hostSuffixes === 'any'
       // Vendors hand out links without encryption to hosts that have it.
-      if (url.protocol === 'http:' && url.port === '') url.protocol = 'https:'
-      if (url.protocol !== 'https:' || url.port !== '') throw new GuardError('url_refused')
+      if (!isAny && url.protocol === 'http:' && url.port === '') url.protocol = 'https:'
+      if (url.protocol !== 'https:' || (!isAny && url.port !== '')) throw new GuardError('url_refused')
       const host = url.hostname.replace(/\.$/, '').toLowerCase()
       // A name that is an address is never looked up, so the check at the socket would not see it.
       if (isIP(host.replace(/^\[|\]$/g, '')) !== 0) throw new GuardError('address_refused')
-      const listed = options.hostSuffixes.some((suffix) => host === suffix || host.endsWith(`.${suffix}`))
+      const listed = isAny || hostSuffixes.some((suffix) => host === suffix || host.endsWith(`.${suffix}`))
       if (!listed) throw new GuardError('host_refused')
       return { url: url.href, dispatcher: guarded }
     },

@@ -62,6 +62,8 @@ export interface CliDeps {
   receiptKeys: ReceiptKeyFiles
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
+  /** Throws for an address that webhooks are not sent to. */
+  checkWebhookUrl(url: string): void
   /** What commands around the receipt log need of this machine. */
   logTools?: LogTools
   /** Where public receipt keys are when a command does not say. */

@@ -3,6 +3,7 @@ import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Db } from '#db/pool.ts'
 import { createBudgetWords } from '#domain/budgets/budget-words.ts'
 import { createCallers } from '#domain/callers.ts'
+import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { PriceBook } from '#domain/price-book.ts'
@@ -30,12 +31,13 @@ interface Below {
   router: Awaited<ReturnType<typeof openRouter>>
   people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts'>
   capture?: Capture | undefined
+  alarms: CredentialAlarms
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
 export async function openGateway(
   parts: Parts,
-  { db, priceBook, books, router, people, capture }: Below,
+  { db, priceBook, books, router, people, capture, alarms }: Below,
 ): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
@@ -95,6 +97,7 @@ export async function openGateway(
     spool,
     outcomes,
     upstream,
+    alarms,
     openCalls,
     limits: {
       bodyBytesMax: config.BODY_BYTES_MAX,

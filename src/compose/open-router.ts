@@ -1,6 +1,7 @@
 import { Counter, Gauge } from 'prom-client'
 import { createRedisChannel } from '#adapters/redis.ts'
 import type { Db } from '#db/pool.ts'
+import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import { createCredentials } from '#domain/credentials.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { encodeInvalidation, INVALIDATION_CHANNEL } from '#domain/router/invalidation.ts'
@@ -14,7 +15,12 @@ import { createSliceEditor } from '#domain/slice-editor.ts'
 import type { Parts } from './parts.ts'
 
 /** The router config: where it is kept, what serves now, who opens its keys. */
-export async function openRouter({ config, installation, log, registry, opened }: Parts, db: Db, priceBook: PriceBook) {
+export async function openRouter(
+  { config, installation, log, registry, opened }: Parts,
+  db: Db,
+  priceBook: PriceBook,
+  alarms: Pick<CredentialAlarms, 'note'>,
+) {
   const registers = [registry]
   const reloads = new Counter({
     name: 'fluxgate_router_reloads_total',
@@ -79,6 +85,8 @@ export async function openRouter({ config, installation, log, registry, opened }
     keys: installation.envelopeKeys,
     onUndecryptable({ modelName, keyEntryId, reason, first }) {
       decryptFailures.inc({ model: modelName, key: keyEntryId })
+      const data = { model: modelName, credential: keyEntryId }
+      alarms.note({ credential: `${modelName}|${keyEntryId}`, data, reason: 'undecryptable' })
       if (first) log.error({ model: modelName, key: keyEntryId, reason }, 'a provider key does not open; it is skipped')
     },
   })

@@ -575,6 +575,7 @@ create table operator_event (
   type text not null,
   at timestamp with time zone default clock_timestamp() not null,
   data text not null,
+  spread boolean default false not null,
   constraint operator_event_pkey PRIMARY KEY (id),
   constraint operator_event_data_check CHECK ((octet_length(data) <= 16384)),
   constraint operator_event_type_check CHECK ((type ~ '^[a-z_]+(\.[a-z_]+)+$'::text))
@@ -590,6 +591,8 @@ create table project (
   content_retention_days integer default 30 not null,
   personal boolean default false not null,
   user_id text,
+  low_balance_nanousd bigint,
+  low_since timestamp with time zone,
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
@@ -599,6 +602,7 @@ create table project (
   constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
   constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
+  constraint project_low_balance_nanousd_check CHECK (((low_balance_nanousd >= 1) AND (low_balance_nanousd <= '1000000000000000000'::bigint))),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
 
@@ -903,6 +907,61 @@ create table wallet (
   constraint wallet_held_check CHECK ((held >= 0))
 ) with (fillfactor=50);
 
+create table webhook_attempt (
+  delivery_id uuid not null,
+  number integer not null,
+  at timestamp with time zone default clock_timestamp() not null,
+  took_ms integer not null,
+  status integer,
+  error text,
+  constraint webhook_attempt_pkey PRIMARY KEY (delivery_id, number),
+  constraint webhook_attempt_error_check CHECK ((octet_length(error) <= 2000))
+);
+
+create table webhook_delivery (
+  id uuid default gen_random_uuid() not null,
+  endpoint_id text not null,
+  event_id uuid not null,
+  state text default 'pending'::text not null,
+  attempts integer default 0 not null,
+  tries integer default 0 not null,
+  next_attempt_at timestamp with time zone default clock_timestamp() not null,
+  claim uuid,
+  last_status integer,
+  last_error text,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  delivered_at timestamp with time zone,
+  constraint webhook_delivery_event_id_endpoint_id_key UNIQUE (event_id, endpoint_id),
+  constraint webhook_delivery_pkey PRIMARY KEY (id),
+  constraint webhook_delivery_attempts_check CHECK ((attempts >= 0)),
+  constraint webhook_delivery_check CHECK (((state = 'delivered'::text) = (delivered_at IS NOT NULL))),
+  constraint webhook_delivery_last_error_check CHECK ((octet_length(last_error) <= 2000)),
+  constraint webhook_delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text, 'discarded'::text]))),
+  constraint webhook_delivery_tries_check CHECK ((tries >= 0))
+);
+
+create table webhook_endpoint (
+  id text not null,
+  url text not null,
+  description text,
+  event_types text[],
+  secret text not null,
+  secret_previous text,
+  previous_until timestamp with time zone,
+  enabled boolean default true not null,
+  disabled_reason text,
+  failing_since timestamp with time zone,
+  created_at timestamp with time zone default now() not null,
+  constraint webhook_endpoint_pkey PRIMARY KEY (id),
+  constraint webhook_endpoint_check CHECK (((secret_previous IS NULL) = (previous_until IS NULL))),
+  constraint webhook_endpoint_check1 CHECK (((NOT enabled) OR (disabled_reason IS NULL))),
+  constraint webhook_endpoint_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
+  constraint webhook_endpoint_disabled_reason_check CHECK (((length(disabled_reason) >= 1) AND (length(disabled_reason) <= 100))),
+  constraint webhook_endpoint_event_types_check CHECK (((cardinality(event_types) >= 1) AND (cardinality(event_types) <= 100))),
+  constraint webhook_endpoint_id_check CHECK ((id ~ '^whe_[a-z2-7]{20}$'::text)),
+  constraint webhook_endpoint_url_check CHECK (((length(url) >= 1) AND (length(url) <= 2000)))
+);
+
 create table welcomed_person (
   email_digest bytea not null,
   at timestamp with time zone default clock_timestamp() not null,
@@ -966,6 +1025,10 @@ CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at I
 
 CREATE INDEX operator_event_at ON fluxgate.operator_event USING btree (at, id);
 
+CREATE INDEX operator_event_waiting ON fluxgate.operator_event USING btree (at, id) WHERE (NOT spread);
+
+CREATE INDEX project_low_balance ON fluxgate.project USING btree (id) WHERE (low_balance_nanousd IS NOT NULL);
+
 CREATE INDEX project_member_user ON fluxgate.project_member USING btree (user_id);
 
 CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
@@ -1001,6 +1064,10 @@ CREATE INDEX usage_series_project ON fluxgate.usage_series USING btree (project_
 CREATE INDEX usage_series_wallet ON fluxgate.usage_series USING btree (wallet_id);
 
 CREATE INDEX wallet_expiry ON fluxgate.wallet USING btree (next_expiry) WHERE (next_expiry IS NOT NULL);
+
+CREATE INDEX webhook_delivery_due ON fluxgate.webhook_delivery USING btree (endpoint_id, next_attempt_at) WHERE (state = 'pending'::text);
+
+CREATE INDEX webhook_delivery_listed ON fluxgate.webhook_delivery USING btree (endpoint_id, created_at, id);
 
 alter table account add constraint account_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -1121,6 +1188,12 @@ alter table transfer add constraint transfer_debit_asset_fkey FOREIGN KEY (debit
 alter table usage_15m add constraint usage_15m_series_fkey FOREIGN KEY (series) REFERENCES usage_series(id);
 
 alter table usage_1h add constraint usage_1h_series_fkey FOREIGN KEY (series) REFERENCES usage_series(id);
+
+alter table webhook_attempt add constraint webhook_attempt_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES webhook_delivery(id) ON DELETE CASCADE;
+
+alter table webhook_delivery add constraint webhook_delivery_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoint(id) ON DELETE CASCADE;
+
+alter table webhook_delivery add constraint webhook_delivery_event_id_fkey FOREIGN KEY (event_id) REFERENCES operator_event(id) ON DELETE CASCADE;
 
 CREATE OR REPLACE FUNCTION fluxgate.account_guard()
  RETURNS trigger

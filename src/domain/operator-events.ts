@@ -2,15 +2,18 @@ import type { Db, Tx } from '#db/pool.ts'
 import { uuidFromName } from '#lib/ids.ts'
 
 /** What operators can be told of. docs/webhooks.md describes the data of each. */
-export type OperatorEventType =
-  | 'wallet.low'
-  | 'budget.threshold_reached'
-  | 'budget.exhausted'
-  | 'credential.failing'
-  | 'payment.failed'
-  | 'payment.refunded'
-  | 'dispute.opened'
-  | 'dispute.closed'
+export const operatorEventTypes = [
+  'wallet.low',
+  'budget.threshold_reached',
+  'budget.exhausted',
+  'credential.failing',
+  'payment.failed',
+  'payment.refunded',
+  'dispute.opened',
+  'dispute.closed',
+] as const
+
+export type OperatorEventType = (typeof operatorEventTypes)[number]
 
 /**
  * Queues an event in the transaction that made it true. `once` names what happened: the same name is told once, however

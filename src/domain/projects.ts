@@ -20,6 +20,8 @@ export interface Project {
   /** What is kept of conversations that its clients report. */
   contentLogging: ContentLevel
   contentRetentionDays: number
+  /** Below this the operator's webhooks are told; null: never. */
+  lowBalanceNanos: bigint | null
   createdAt: Date
 }
 
@@ -28,6 +30,7 @@ export interface ProjectChanges {
   description?: string | null | undefined
   contentLogging?: ContentLevel | undefined
   contentRetentionDays?: number | undefined
+  lowBalanceNanos?: bigint | null | undefined
 }
 
 export const PROJECTS_PAGE_MAX = 100
@@ -37,7 +40,7 @@ const DESCRIPTION_CHARS_MAX = 500
 const UNIQUE_VIOLATION = '23505'
 
 const columns = `p.id, p.name, p.description, w.account, p.wallet_id as "walletId", p.content_logging as "contentLogging",
-  p.content_retention_days as "contentRetentionDays", p.created_at as "createdAt"`
+  p.content_retention_days as "contentRetentionDays", p.low_balance_nanousd as "lowBalanceNanos", p.created_at as "createdAt"`
 const tables = 'project p join wallet w on w.id = p.wallet_id'
 
 export function createProjects(deps: { db: Db | Tx }) {
@@ -138,14 +141,16 @@ async function insertProject(db: Db | Tx, name: string, description?: string): P
 }
 
 async function updateProject(db: Tx, id: string, changes: ProjectChanges): Promise<Project> {
-  const { name, description, contentLogging, contentRetentionDays } = changes
+  const { name, description, contentLogging, contentRetentionDays, lowBalanceNanos } = changes
   if (name !== undefined) requirePlainText(name, 'name', NAME_CHARS_MAX)
   if (typeof description === 'string') requirePlainText(description, 'description', DESCRIPTION_CHARS_MAX)
   const { rows } = await orNameTaken(
     db.query<Project>(
       `with p as (update project set name = coalesce($2, name), description = case when $3 then $4 else description end,
                     content_logging = coalesce($5, content_logging),
-                    content_retention_days = coalesce($6, content_retention_days)
+                    content_retention_days = coalesce($6, content_retention_days),
+                    low_balance_nanousd = case when $7 then $8 else low_balance_nanousd end,
+                    low_since = case when $7 and $8::bigint is null then null else low_since end
                   where id = $1 returning *)
        select ${columns} from p join wallet w on w.id = p.wallet_id`,
       [
@@ -155,6 +160,8 @@ async function updateProject(db: Tx, id: string, changes: ProjectChanges): Promi
         description ?? null,
         contentLogging ?? null,
         contentRetentionDays ?? null,
+        lowBalanceNanos !== undefined,
+        lowBalanceNanos ?? null,
       ],
     ),
   )
@@ -164,8 +171,12 @@ async function updateProject(db: Tx, id: string, changes: ProjectChanges): Promi
 }
 
 /** The names that the outside knows; nothing of it names a person. */
-function shown({ id, name, description, contentLogging, contentRetentionDays }: Project) {
-  return { id, name, description, content_logging: contentLogging, content_retention_days: contentRetentionDays }
+function shown(project: Project) {
+  const { id, name, description, contentLogging, contentRetentionDays, lowBalanceNanos } = project
+  return {
+    ...{ id, name, description, content_logging: contentLogging, content_retention_days: contentRetentionDays },
+    low_balance_nanousd: lowBalanceNanos,
+  }
 }
 
 /** In the caller's transaction, when it has one. */

@@ -16,6 +16,7 @@ export function projectView(project: Project) {
     account: project.account,
     content_logging: project.contentLogging,
     content_retention_days: project.contentRetentionDays,
+    low_balance_nanousd: project.lowBalanceNanos?.toString() ?? null,
     created_at: project.createdAt.toISOString(),
   }
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Callers } from '#domain/callers.ts'
+import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import type { Ledger } from '#domain/ledger.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { Spool } from '#domain/spool.ts'
@@ -47,6 +48,8 @@ export interface Gateway {
   spool: Spool
   outcomes: StoredOutcomes
   upstream: UpstreamHttp
+  /** Operators hear of credentials that providers refuse. */
+  alarms: Pick<CredentialAlarms, 'note'>
   openCalls: OpenCalls
   limits: GatewayLimits
   timeouts: GatewayTimeouts

@@ -1,3 +1,4 @@
+import type { CredentialFault } from '#domain/credential-alarms.ts'
 import { type Attempted, endAttempt, type MeteredCall } from './call.ts'
 import type { Gateway } from './gateway.ts'
 import type { CallTarget } from './target.ts'
@@ -43,6 +44,13 @@ export function noteFault(
   if (target === undefined) return
   call.dispatch.report(target, fault)
   gateway.metrics.attempts.inc({ provider: target.priced.provider, fault: fault.code })
+  if (fault.class === 'credential') gateway.alarms.note(faultOf(target, fault.code))
+}
+
+function faultOf({ credentialId, credential, priced }: CallTarget, reason: string): CredentialFault {
+  const { provider, model, upstream } = priced
+  const key = credential && { credential: credential.id8 }
+  return { credential: credentialId, data: { provider, model, ...(upstream && { upstream }), ...key }, reason }
 }
 
 /** Whether the time of all attempts together is over; it holds until there is something for the client. */

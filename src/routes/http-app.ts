@@ -32,6 +32,7 @@ import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { type WebhookRoutesDeps, webhookRoutes } from '#routes/admin/webhooks.ts'
 import { clientBudgetRoutes } from '#routes/client/budgets.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
 import { receiptProofRoutes } from '#routes/client/receipt-proof.ts'
@@ -79,7 +80,7 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps, WebhookRoutesDeps {
   projects: Projects
   keys: Keys
   keyring: Callers
@@ -221,6 +222,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     routerRoutes(scope, deps)
     routerSliceRoutes(scope, deps)
     settingRoutes(scope, deps)
+    webhookRoutes(scope, deps)
   })
   return app
 }

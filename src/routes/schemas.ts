@@ -67,6 +67,9 @@ const projectMembers = {
   account: Type.String({ description: 'What receipts call its wallet.' }),
   content_logging: Type.Enum(contentLevels, { description: 'What is kept of conversations that clients report.' }),
   content_retention_days: Type.Integer({ description: 'How long.' }),
+  low_balance_nanousd: Type.Union([Money, Type.Null()], {
+    description: 'Webhooks are told when the balance falls below it.',
+  }),
   created_at: Time,
 }
 

@@ -151,7 +151,7 @@ test('each threshold is told once in a period, whichever of many gateways looks,
   assert.equal(await look(), 0)
   assert.deepEqual(mails, ['owner@example.com budget_threshold 80', 'owner@example.com budget_threshold 100'])
   const { rows } = await api.database.db.query(
-    `select type, data::json ->> 'percent' as percent from operator_event order by at`,
+    `select type, data::json ->> 'threshold_percent' as percent from operator_event order by at`,
   )
   assert.deepEqual(
     rows.map(({ type, percent }) => [type, percent]),

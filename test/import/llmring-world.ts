@@ -85,6 +85,7 @@ export async function fluxgate(target: TestDatabase, words: string[], change: Pa
     serve: async () => 1,
     envelopeKeys: () => assert.fail('an import looks at no provider keys'),
     priceBook: () => assert.fail('an import looks at no prices'),
+    checkWebhookUrl: () => undefined,
     providerKeys: {},
     receiptKeys: new Proxy({} as CliDeps['receiptKeys'], { get: () => assert.fail('an import signs nothing') }),
     fluxNanousd: 1_000_000n,

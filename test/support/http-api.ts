@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
+import { createGuardedFetch } from '#adapters/guarded-fetch.ts'
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
 import { auditLedger } from '#domain/audit.ts'
@@ -40,6 +41,10 @@ import { createUsageRecorder } from '#domain/usage/record-usage.ts'
 import { createUsageLog } from '#domain/usage/usage-log.ts'
 import { createUsageStats } from '#domain/usage/usage-stats.ts'
 import { createWallets } from '#domain/wallets.ts'
+import { createWebhookDeliveries } from '#domain/webhooks/deliveries.ts'
+import { createWebhookEndpoints } from '#domain/webhooks/endpoints.ts'
+import { createEventList } from '#domain/webhooks/event-list.ts'
+import { createWebhookSecrets } from '#domain/webhooks/webhook-secrets.ts'
 import { deriveEnvelopeKey } from '#lib/envelope.ts'
 import { Secret } from '#lib/secret.ts'
 import { createHttpApp, type HttpAppDeps } from '#routes/http-app.ts'
@@ -55,6 +60,17 @@ const priceBook = loadPriceBook(readFileSync('prices/price-book.json'))
 
 /** What provider keys are sealed with. */
 export const envelopeKeys = { current: deriveEnvelopeKey(Buffer.alloc(32, 5)), previous: undefined }
+
+/** Hosts that webhooks of the tests may be sent to; a test adds its own. */
+export const webhookHosts: string[] = []
+
+/** The guard that their addresses are checked with. */
+export const webhookGuard = createGuardedFetch({
+  hostSuffixes: 'any',
+  insecureHosts: webhookHosts,
+  connectTimeoutMs: 1_000,
+  connectionsMax: 4,
+})
 
 export const ADMIN_KEY = 'the-admin-key-of-the-tests'
 
@@ -249,6 +265,12 @@ function buildApp(
       splitCost: splitReported(() => priceBook),
       receiptKeys: () => publicReceiptKeys(db),
     }),
+    webhooks: createWebhookEndpoints({
+      ...{ db, secrets: createWebhookSecrets(envelopeKeys) },
+      checkUrl: (url) => void webhookGuard.route(url),
+    }),
+    deliveries: createWebhookDeliveries({ db }),
+    events: createEventList({ db }),
     audit: () => auditLedger(db),
     readiness: () =>
       db.query('select 1').then(

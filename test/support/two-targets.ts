@@ -120,6 +120,7 @@ export async function createTwoTargets(
     outcomes: createStoredOutcomes({ db }),
     upstream,
     openCalls,
+    alarms: { note: () => undefined },
     limits: { bodyBytesMax: 1_000_000, frameBytesMax: 100_000, answerBytesMax: 1_000_000, headersMax: 100 },
     timeouts: {
       ...timeouts,
@@ -149,6 +150,7 @@ export async function createTwoTargets(
     }),
     ...createTestClient(`http://127.0.0.1:${port}`),
     openCalls,
+    alarms: { note: () => undefined },
 
     async close(): Promise<void> {
       await openCalls.drain(0)

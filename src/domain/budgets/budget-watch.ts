@@ -81,9 +81,10 @@ function eventOf(crossing: Crossing) {
       budget_id: String(crossing.budgetId),
       project_id: crossing.projectId,
       account: crossing.account,
-      percent: crossing.percent,
+      threshold_percent: crossing.percent,
       spent_nanousd: String(crossing.spent),
       limit_nanousd: String(crossing.limit),
+      period_start: crossing.periodStart,
     },
   }
 }

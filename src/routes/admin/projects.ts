@@ -17,6 +17,9 @@ import {
   pageQuery,
 } from '#routes/schemas.ts'
 
+/** What the column holds at most. */
+const LowBalance = Type.String({ pattern: '^[1-9][0-9]{0,17}$', description: 'Nano-dollars, as a decimal string.' })
+
 export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wallets: Wallets; fluxNanousd: bigint }) {
   const { projects, wallets } = deps
 
@@ -76,7 +79,7 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     {
       schema: {
         summary:
-          'Change a project: its name, its description, what it keeps of conversations; its id and its history stay',
+          'Change a project: its name, its description, what it keeps of conversations, its low balance; its id and its history stay',
         params: PathId,
         body: Type.Object(
           {
@@ -84,6 +87,7 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
             description: Type.Optional(Type.Union([Description, Type.Null()])),
             content_logging: Type.Optional(Type.Enum(contentLevels)),
             content_retention_days: Type.Optional(Type.Integer({ minimum: 1, maximum: RETENTION_DAYS_MAX })),
+            low_balance_nanousd: Type.Optional(Type.Union([LowBalance, Type.Null()])),
           },
           { additionalProperties: false, minProperties: 1 },
         ),
@@ -91,8 +95,13 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
       },
     },
     async (request) => {
-      const { content_logging, content_retention_days, ...named } = request.body
-      const changes = { ...named, contentLogging: content_logging, contentRetentionDays: content_retention_days }
+      const { content_logging, content_retention_days, low_balance_nanousd: low, ...named } = request.body
+      const changes = {
+        ...named,
+        contentLogging: content_logging,
+        contentRetentionDays: content_retention_days,
+        lowBalanceNanos: typeof low === 'string' ? BigInt(low) : low,
+      }
       return projectView(await projects.update(request.params.id, changes, actorOf(request)))
     },
   )
