@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { auditLedger } from '#domain/audit.ts'
 import { defaultScopes, type Scope, scopes } from '#domain/scopes.ts'
+import { deliveryId as shown } from '#domain/webhooks/deliveries.ts'
 import { ADMIN_EMAIL, ADMIN_KEY, createTestApi, type TestApi } from '#test/support/http-api.ts'
 import { openPerson } from '#test/support/people.ts'
 
@@ -235,7 +236,7 @@ const acts: Record<
     async send() {
       const { deliveryId } = await api.deps.webhooks.test(await openWebhook(), { actor: 'test' })
       await api.database.db.query("update webhook_delivery set state = 'failed' where id = $1", [deliveryId])
-      return { line: `POST /api/admin/webhook-deliveries/${deliveryId}/resend` }
+      return { line: `POST /api/admin/webhook-deliveries/${shown(deliveryId)}/resend` }
     },
   },
   'PUT /api/admin/settings': {

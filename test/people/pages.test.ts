@@ -23,11 +23,7 @@ before(async () => {
   api = await createTestApi()
   app = createHttpApp({
     ...api.deps,
-    accounts: {
-      handle: async () => new Response(null, { status: 404 }),
-      ...{ publicUrl: undefined, social: ['google', 'github'], proxies: undefined },
-      ...{ limit: () => ({ max: 1_000, windowMs: 60_000 }), trusts: () => true },
-    },
+    ...(api.deps.accounts && { accounts: { ...api.deps.accounts, social: ['google', 'github'] } }),
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

@@ -235,7 +235,11 @@ function buildApp(
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
-    accounts: undefined,
+    accounts: {
+      handle: async () => new Response(null, { status: 404 }),
+      ...{ publicUrl: undefined, social: [], proxies: undefined },
+      ...{ limit: () => ({ max: 1_000, windowMs: 60_000 }), trusts: () => false },
+    },
     isAdministrator: createAdministrators({ users: createUsers({ db }), emails: new Set([ADMIN_EMAIL]) }),
     auditTrail: createAuditTrail({ db }),
     ...given,

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { DELIVERIES_PAGE_MAX, deliveryId, deliveryStates, type WebhookDeliveries } from '#domain/webhooks/deliveries.ts'
-import { type Actor, ENDPOINTS_MAX, SECRET_OVERLAP_SECONDS, type WebhookEndpoints } from '#domain/webhooks/endpoints.ts'
+import { ENDPOINTS_MAX, SECRET_OVERLAP_SECONDS, type WebhookEndpoints } from '#domain/webhooks/endpoints.ts'
 import { EVENTS_PAGE_MAX, type EventList } from '#domain/webhooks/event-list.ts'
 import { deliveryView, eventView, webhookView } from '#domain/webhooks/views.ts'
 import { actorOf } from '#routes/credentials.ts'
