@@ -31,10 +31,11 @@ import { loadTokenizer } from '#wire/count-tokens.ts'
 import { createAuditor } from './compose/create-auditor.ts'
 import { openAnalytics } from './compose/open-analytics.ts'
 import { openPool } from './compose/open-database.ts'
-import { openDeletion } from './compose/open-deletion.ts'
 import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
+import { openMail } from './compose/open-mail.ts'
+import { openPeople } from './compose/open-people.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
@@ -70,11 +71,15 @@ export async function createApp(config: Config, installation: Installation, log:
   const router = await openRouter(parts, db, priceBook)
   await loadTokenizer()
   const capture = openAnalytics(parts)
-  const gateway = await openGateway(parts, { db, priceBook, books, router, capture })
+  const grants = createGrants({ db, slot: books.slot })
+  const people = openPeople(parts, {
+    ...{ db, grants, slot: books.slot, settings: router.feed.settings },
+    ...{ sendMail: openMail(parts), capture },
+  })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
-  const grants = createGrants({ db, slot: books.slot })
   const contentSweeper = createContentSweeper({
     db,
     everyMs: CONTENT_SWEEP_MS,
@@ -82,7 +87,6 @@ export async function createApp(config: Config, installation: Installation, log:
     onError: (error) => log.warn({ err: error }, 'old messages could not be deleted'),
   })
   opened.defer(() => contentSweeper.close())
-  openDeletion(parts, db, [])
   const usageLog = createUsageLog({ db })
   const folder = createUsageFolder({ db, onError: (err) => log.warn({ err }, 'usage was not folded') })
   opened.defer(() => folder.close())
@@ -102,6 +106,8 @@ export async function createApp(config: Config, installation: Installation, log:
     projects,
     keys,
     grants,
+    ...people.flux,
+    accounts: people.accounts,
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,

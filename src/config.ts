@@ -1,9 +1,11 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import type { SocialProvider } from '#adapters/better-auth.ts'
 import { decodeBase64 } from '#lib/base64.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
+import { accountProblems, accountSettings, readSocialProviders } from './account-settings.ts'
 import { mailProblems, mailSettings } from './mail-settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
@@ -118,6 +120,7 @@ export const settings = {
     },
   }),
 
+  ...accountSettings,
   ...mailSettings,
   POSTHOG_API_KEY: secret(
     'Sends events of people to PostHog, best effort: docs/analytics.md. Nothing is sent when unset.',
@@ -208,10 +211,13 @@ export type Config = ReturnType<typeof parseConfig>
 /** The only reader of the environment. Throws one Error that names every problem. */
 export function parseConfig(env: Record<string, string | undefined>) {
   let providers: readonly ProviderSetting[] = []
+  let socialProviders: readonly SocialProvider[] = []
   const values = readSettings(settings, env, (read) => {
     const { found, problems } = readProviders(read)
     providers = found
-    return [...problems, ...mailProblems(read)]
+    const social = readSocialProviders(read)
+    socialProviders = social.found
+    return [...problems, ...social.problems, ...accountProblems(read), ...mailProblems(read)]
   })
   const embedded = values.DATABASE_URL === undefined
   const missing = (
@@ -228,6 +234,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     missingSecrets: embedded ? [] : missing,
     welcomeGrantUsd: values.WELCOME_GRANT_USD ?? (embedded ? 5 : 0),
     providers,
+    socialProviders,
   })
 }
 

@@ -200,6 +200,12 @@ const table = {
     retry: true,
     message: 'The provider limits the rate of requests. Try again later.',
   },
+  too_many_requests: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    message: 'Too many requests. Try again later.',
+  },
   internal: { status: 500, type: 'server_error', retry: false, message: 'The gateway failed to handle this request.' },
   upstream_failed: {
     status: 502,

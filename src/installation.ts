@@ -22,6 +22,8 @@ export interface Installation {
   /** Signs the receipt log: another key, so that neither can stand in for the other. */
   logSigner: ReceiptSigner
   adminKey: Secret
+  /** Signs sessions of people; undefined where there are no accounts. */
+  authSecret: Secret | undefined
   /** What provider keys are sealed with. */
   envelopeKeys: EnvelopeKeys
   /** The admin key was made just now: nobody has seen it yet. */
@@ -53,6 +55,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       config.FLUXGATE_ADMIN_KEY === undefined
         ? await loadOrCreate(join(dir, 'admin-key'), `fg_admin_${randomText(40)}`)
         : { text: config.FLUXGATE_ADMIN_KEY.reveal(), isNew: false }
+    const authSecret = await openAuthSecret(config)
     const envelopeKeys = await openEnvelopeKeys(config)
     const instance = await loadOrCreate(join(dir, 'instance'), randomBytes(8).toString('hex'))
     postgres = config.embedded
@@ -69,6 +72,7 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
       logSigner,
       adminKey: new Secret(admin.text),
       adminKeyIsNew: admin.isNew,
+      authSecret,
       envelopeKeys,
       instance: instance.text,
       lost: whenGivenUp(postgres),
@@ -82,6 +86,11 @@ export async function openInstallation(config: Config, log: Logger): Promise<Ins
     await lock.release()
     throw error
   }
+}
+
+async function openAuthSecret({ BETTER_AUTH_SECRET, embedded, DATA_DIR }: Config): Promise<Secret | undefined> {
+  if (BETTER_AUTH_SECRET !== undefined || !embedded) return BETTER_AUTH_SECRET
+  return new Secret((await loadOrCreate(join(DATA_DIR, 'auth-secret'), randomText(64))).text)
 }
 
 /** `A`, `A and B`, `A, B and C`. */

@@ -1,6 +1,7 @@
 import { createUpstreamAuth } from '#adapters/upstream-auth.ts'
 import { createUpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Db } from '#db/pool.ts'
+import { createCallers } from '#domain/callers.ts'
 import { createKeyring } from '#domain/keyring.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { PriceBook } from '#domain/price-book.ts'
@@ -12,6 +13,7 @@ import type { SpeechGateway } from '#gateway/speech/speech.ts'
 import type { Provider } from '#gateway/targets.ts'
 import { createSimulator } from '#simulator/simulator.ts'
 import type { openLedger } from './open-ledger.ts'
+import type { openPeople } from './open-people.ts'
 import type { openRouter } from './open-router.ts'
 import { openSpeech } from './open-speech.ts'
 import type { Parts } from './parts.ts'
@@ -26,12 +28,13 @@ interface Below {
   books: Awaited<ReturnType<typeof openLedger>>
   router: Awaited<ReturnType<typeof openRouter>>
   capture?: Capture | undefined
+  people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts'>
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
 export async function openGateway(
   parts: Parts,
-  { db, priceBook, books, router, capture }: Below,
+  { db, priceBook, books, router, people, capture }: Below,
 ): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
@@ -51,6 +54,7 @@ export async function openGateway(
     onUseLost: (error) => log.warn({ err: error }, 'when keys were last used could not be written yet'),
   })
   opened.defer(() => keyring.close())
+  const { signedIn, trusts } = people
   const openCalls = createOpenCalls({
     callsMax: config.OPEN_CALLS_MAX,
     bodyBytesMax: config.OPEN_BODY_BYTES_MAX,
@@ -79,7 +83,7 @@ export async function openGateway(
   }
   const routes = createRoutes(routing)
   return {
-    keyring,
+    keyring: signedIn === undefined ? keyring : createCallers({ keyring, signedIn, trusts }),
     routes,
     speech: openSpeech(parts, { ...routing, models: routes.models }),
     dispatcher: createDispatcher({

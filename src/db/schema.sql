@@ -55,7 +55,7 @@ create table adjustment (
   constraint adjustment_pkey PRIMARY KEY (ref),
   constraint adjustment_amount_check CHECK ((amount > 0)),
   constraint adjustment_body_hash_check CHECK ((length(body_hash) = 32)),
-  constraint adjustment_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'refund'::text]))),
+  constraint adjustment_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'refund'::text, 'reversal'::text]))),
   constraint adjustment_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 
@@ -101,6 +101,37 @@ create table audit_event (
   constraint audit_event_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
 );
 
+create table auth_account (
+  id text not null,
+  user_id text not null,
+  provider_id text not null,
+  account_id text not null,
+  access_token text,
+  refresh_token text,
+  id_token text,
+  access_token_expires_at timestamp with time zone,
+  refresh_token_expires_at timestamp with time zone,
+  scope text,
+  password text,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint auth_account_provider_id_account_id_key UNIQUE (provider_id, account_id),
+  constraint auth_account_pkey PRIMARY KEY (id)
+);
+
+create table auth_session (
+  id text not null,
+  token text not null,
+  user_id text not null,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  ip_address text,
+  user_agent text,
+  constraint auth_session_token_key UNIQUE (token),
+  constraint auth_session_pkey PRIMARY KEY (id)
+);
+
 create table auth_user (
   id text not null,
   name text not null,
@@ -118,6 +149,16 @@ create table auth_user (
   constraint auth_user_ban_reason_check CHECK (((length(ban_reason) >= 1) AND (length(ban_reason) <= 500))),
   constraint auth_user_email_check CHECK ((email = lower(email))),
   constraint auth_user_id_check CHECK ((id ~ '^[0-9A-Za-z_-]{1,64}$'::text))
+);
+
+create table auth_verification (
+  id text not null,
+  identifier text not null,
+  value text not null,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint auth_verification_pkey PRIMARY KEY (id)
 );
 
 create table certificate (
@@ -201,6 +242,49 @@ create table conversation_message (
   constraint conversation_message_output_tokens_check CHECK ((output_tokens >= 0)),
   constraint conversation_message_position_check CHECK (("position" >= 1)),
   constraint conversation_message_role_check CHECK (((length(role) >= 1) AND (length(role) <= 32)))
+);
+
+create table external_identity (
+  issuer text not null,
+  subject text not null,
+  user_id text not null,
+  constraint external_identity_pkey PRIMARY KEY (issuer, subject),
+  constraint external_identity_issuer_check CHECK (((length(issuer) >= 1) AND (length(issuer) <= 500))),
+  constraint external_identity_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
+);
+
+create table flux_grant_batch (
+  id text not null,
+  idempotency_key text not null,
+  body_hash bytea not null,
+  description text not null,
+  campaign text,
+  amount bigint not null,
+  expires_at timestamp with time zone,
+  actor text not null,
+  recipients integer not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  completed_at timestamp with time zone,
+  constraint flux_grant_batch_idempotency_key_key UNIQUE (idempotency_key),
+  constraint flux_grant_batch_pkey PRIMARY KEY (id),
+  constraint flux_grant_batch_amount_check CHECK ((amount > 0)),
+  constraint flux_grant_batch_body_hash_check CHECK ((length(body_hash) = 32)),
+  constraint flux_grant_batch_campaign_check CHECK (((length(campaign) >= 1) AND (length(campaign) <= 100))),
+  constraint flux_grant_batch_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
+  constraint flux_grant_batch_id_check CHECK ((id ~ '^fgb_[0-9a-f]{32}$'::text)),
+  constraint flux_grant_batch_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+  constraint flux_grant_batch_recipients_check CHECK (((recipients >= 1) AND (recipients <= 10000)))
+);
+
+create table flux_grant_recipient (
+  batch_id text not null,
+  project_id text not null,
+  ref uuid not null,
+  taken_back uuid,
+  at timestamp with time zone default clock_timestamp() not null,
+  constraint flux_grant_recipient_ref_key UNIQUE (ref),
+  constraint flux_grant_recipient_taken_back_key UNIQUE (taken_back),
+  constraint flux_grant_recipient_pkey PRIMARY KEY (batch_id, project_id)
 );
 
 create table gateway_slot (
@@ -777,6 +861,8 @@ CREATE INDEX account_lots ON fluxgate.account USING btree (wallet_id, priority, 
 
 CREATE UNIQUE INDEX account_system ON fluxgate.account USING btree (kind, asset, slot) WHERE (wallet_id IS NULL);
 
+CREATE INDEX account_wallet ON fluxgate.account USING btree (wallet_id) WHERE (kind = 1);
+
 CREATE INDEX adjustment_wallet ON fluxgate.adjustment USING btree (wallet_id, created_at);
 
 CREATE INDEX api_key_project ON fluxgate.api_key USING btree (project_id, created_at);
@@ -787,6 +873,16 @@ CREATE INDEX audit_event_at ON fluxgate.audit_event USING btree (at, id);
 
 CREATE INDEX audit_event_subject ON fluxgate.audit_event USING btree (subject, at);
 
+CREATE INDEX auth_account_user ON fluxgate.auth_account USING btree (user_id);
+
+CREATE INDEX auth_session_expiry ON fluxgate.auth_session USING btree (expires_at);
+
+CREATE INDEX auth_session_user ON fluxgate.auth_session USING btree (user_id);
+
+CREATE INDEX auth_verification_expiry ON fluxgate.auth_verification USING btree (expires_at);
+
+CREATE INDEX auth_verification_identifier ON fluxgate.auth_verification USING btree (identifier);
+
 CREATE INDEX certificate_project ON fluxgate.certificate USING btree (project_id);
 
 CREATE INDEX conversation_call_open ON fluxgate.conversation_call USING btree (key_id, created_at) WHERE (claimed_by IS NULL);
@@ -796,6 +892,10 @@ CREATE INDEX conversation_content ON fluxgate.conversation USING btree (project_
 CREATE INDEX conversation_message_age ON fluxgate.conversation_message USING btree (project_id, at);
 
 CREATE INDEX conversation_project ON fluxgate.conversation USING btree (project_id, updated_at DESC, id DESC);
+
+CREATE INDEX external_identity_user ON fluxgate.external_identity USING btree (user_id);
+
+CREATE INDEX flux_grant_batch_created ON fluxgate.flux_grant_batch USING btree (created_at DESC, id DESC);
 
 CREATE INDEX hold_expiry ON fluxgate.hold USING btree (expires_at);
 
@@ -855,6 +955,10 @@ alter table api_key add constraint api_key_rotated_to_fkey FOREIGN KEY (rotated_
 
 alter table api_key add constraint api_key_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
 
+alter table auth_account add constraint auth_account_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table auth_session add constraint auth_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
 alter table certificate add constraint certificate_document_id_fkey FOREIGN KEY (document_id) REFERENCES signed_document(id);
 
 alter table certificate add constraint certificate_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
@@ -878,6 +982,16 @@ alter table conversation_message add constraint conversation_message_conversatio
 alter table conversation_message add constraint conversation_message_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table conversation_message add constraint conversation_message_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table external_identity add constraint external_identity_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table flux_grant_recipient add constraint flux_grant_recipient_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES flux_grant_batch(id);
+
+alter table flux_grant_recipient add constraint flux_grant_recipient_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table flux_grant_recipient add constraint flux_grant_recipient_ref_fkey FOREIGN KEY (ref) REFERENCES adjustment(ref);
+
+alter table flux_grant_recipient add constraint flux_grant_recipient_taken_back_fkey FOREIGN KEY (taken_back) REFERENCES adjustment(ref);
 
 alter table hold add constraint hold_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -1219,6 +1333,25 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.person_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  for v_hash in execute format(
+    'select k.hash from %1$I.api_key k join %1$I.project p on p.id = k.project_id
+     where (p.user_id = $1 or k.user_id = $1) and k.revoked_at is null', tg_table_schema) using new.id
+  loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.refund(p_slot smallint, p_ref uuid, p_request uuid, p_amount bigint, p_reason text, p_actor text, p_body_hash bytea)
  RETURNS text
  LANGUAGE plpgsql
@@ -1362,6 +1495,42 @@ begin
   return query
   select case o.status when 'new' then 'reserved' else o.status end, o.seq, o.granted, o.free
   from unnest(v_status, v_number, v_granted, v_shown) as o(status, seq, granted, free);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.reverse_grant(p_slot smallint, p_ref uuid, p_grant uuid, p_reason text, p_actor text, p_body_hash bytea)
+ RETURNS TABLE(status text, amount bigint)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  v_lot bigint; v_wallet bigint; v_asset smallint; v_source smallint; v_account bigint; v_rest bigint; v_free bigint; v_body bytea;
+begin
+  select t.credit, a.wallet_id into v_lot, v_wallet
+  from transfer t join account a on a.id = t.credit
+  where t.ref = p_grant and t.leg = 0 and t.code = 2 and a.kind = 1;
+  if not found then return query select 'no_grant', 0::bigint; return; end if;
+  select w.posted - w.held, w.asset into v_free, v_asset from wallet w where w.id = v_wallet for no key update;
+  select a.body_hash into v_body from adjustment a where a.ref = p_ref;
+  if found then
+    return query select case when v_body = p_body_hash then 'already' else 'key_reused' end,
+                        (select a.amount from adjustment a where a.ref = p_ref);
+    return;
+  end if;
+  -- Read after the wait for the lock: by now nobody else changes the lot.
+  select least(a.credits - a.debits, v_free) into v_rest from account a where a.id = v_lot;
+  if v_rest <= 0 then return query select 'nothing', 0::bigint; return; end if;
+  select s.kind into v_source from transfer t join account s on s.id = t.debit where t.ref = p_grant and t.leg = 0;
+  select a.id into strict v_account from account a
+   where a.kind = v_source and a.asset = v_asset and a.slot = p_slot and a.wallet_id is null;
+  insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+  values (p_ref, 0, 12, v_lot, v_account, v_asset, v_rest, p_grant);
+  insert into adjustment (ref, kind, wallet_id, amount, reason, actor, body_hash)
+  values (p_ref, 'reversal', v_wallet, v_rest, p_reason, p_actor, p_body_hash);
+  update account a set debits = a.debits + v_rest, open = a.credits > a.debits + v_rest, version = a.version + 1 where a.id = v_lot;
+  update account a set credits = a.credits + v_rest, version = a.version + 1 where a.id = v_account;
+  update wallet w set posted = w.posted - v_rest, version = w.version + 1 where w.id = v_wallet;
+  return query select 'reversed', v_rest;
 end $function$
 ;
 
@@ -1550,6 +1719,8 @@ CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, ex
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER changed AFTER UPDATE OF banned, ban_expires_at ON auth_user FOR EACH ROW WHEN (old.banned IS DISTINCT FROM new.banned OR old.ban_expires_at IS DISTINCT FROM new.ban_expires_at) EXECUTE FUNCTION person_changed();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON certificate FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -101,9 +101,14 @@ const invariants = {
     from (select reverses, sum(amount) as s from transfer where code = 11 group by 1) r
     left join request_log l on l.request_id = r.reverses`,
 
+  'what was taken back of a grant is never more than it was': `
+    select count(*) as checked, count(*) filter (where g.amount is null or r.s > g.amount) as bad
+    from (select reverses, sum(amount) as s from transfer where code = 12 group by 1) r
+    left join transfer g on g.ref = r.reverses and g.leg = 0 and g.code = 2`,
+
   'every grant and refund says why': `
     select count(*) as checked, count(*) filter (where a.amount is distinct from t.s) as bad
-    from (select ref, sum(amount) as s from transfer where code in (1, 2, 11) group by 1) t
+    from (select ref, sum(amount) as s from transfer where code in (1, 2, 11, 12) group by 1) t
     full join adjustment a on a.ref = t.ref`,
 
   'a receipt says what its record says': `

@@ -38,6 +38,7 @@ export interface Grant {
 const kinds = {
   admin: { lot: 'admin', priority: 25 },
   welcome: { lot: 'promo', priority: 10 },
+  promo: { lot: 'promo', priority: 10 },
 } as const
 
 const PROMO_EXPENSE = 4 // The kind of account that pays for grants.

@@ -166,7 +166,9 @@ async function findKey(
                   p.personal, coalesce(p.user_id, k.user_id) as "userId",
                   (extract(epoch from k.expires_at - now()) * 1000)::float8 as "leftMs"
            from api_key k join project p on p.id = k.project_id join wallet w on w.id = p.wallet_id
-           where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`,
+           where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+             and not exists (select from auth_user u where u.id = coalesce(p.user_id, k.user_id)
+                             and u.banned and (u.ban_expires_at is null or u.ban_expires_at > now()))`,
     values: [Buffer.from(digest, 'hex')],
     query_timeout: msMax,
   }

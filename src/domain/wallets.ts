@@ -1,4 +1,4 @@
-import type { Db } from '#db/pool.ts'
+import type { Db, Tx } from '#db/pool.ts'
 import { AppError } from '#src/errors.ts'
 
 /** One grant, top-up or subscription credit that still has money in it. */
@@ -75,6 +75,14 @@ export function createWallets(deps: { db: Db }) {
 }
 
 export type Wallets = ReturnType<typeof createWallets>
+
+/**
+ * Locks the wallets of a transaction that moves money in several, before it moves any: by ascending id, as everybody does. A
+ * movement also locks accounts of the writer, so wallets that are locked one by one, even in order, end in a deadlock.
+ */
+export async function lockWallets(tx: Tx, ids: readonly bigint[]): Promise<void> {
+  await tx.query('select 1 from wallet where id = any ($1::bigint[]) order by id for no key update', [ids])
+}
 
 function toLot(row: Row): Lot[] {
   if (row.lotId === null) return []

@@ -7,8 +7,10 @@ import type { Gateway } from './gateway.ts'
 /** Who calls a model. Throws AppError: invalid_api_key, forbidden without the scope `inference`, ledger_unavailable. */
 export async function authenticate(gateway: Gateway, req: IncomingMessage): Promise<AuthenticatedKey> {
   const secret = presentedKey(req.headers)
-  if (secret === undefined) throw new AppError('invalid_api_key')
-  return authenticateSecret(gateway, secret)
+  if (secret !== undefined) return authenticateSecret(gateway, secret)
+  const person = await gateway.keyring.ofCookie?.(req.headers, req.method ?? 'POST')
+  if (person === undefined) throw new AppError('invalid_api_key')
+  return person
 }
 
 /** The same for a secret that did not come in a header. */

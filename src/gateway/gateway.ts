@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { UpstreamHttp } from '#adapters/upstream-http.ts'
-import type { Keyring } from '#domain/keyring.ts'
+import type { Callers } from '#domain/callers.ts'
 import type { Ledger } from '#domain/ledger.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { Spool } from '#domain/spool.ts'
@@ -40,7 +40,7 @@ interface GatewayPolicy {
 
 /** Everything the hot path uses. Wired once, in src/app.ts. */
 export interface Gateway {
-  keyring: Keyring
+  keyring: Callers
   routes: Routes
   dispatcher: Dispatcher
   ledger: Ledger

@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import type { AuthenticatedKey, Keyring } from '#domain/keyring.ts'
+import type { Callers } from '#domain/callers.ts'
+import type { AuthenticatedKey } from '#domain/keyring.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
 import { presentedKey } from '#gateway/authenticate.ts'
 import { assert } from '#lib/assert.ts'
@@ -25,14 +26,14 @@ export function requireAdmin(adminKey: Secret) {
 const CLIENT_KEY = 'clientKey'
 
 /** A hook that lets only a project's key pass, and with a scope only one that has it; handlers then find it with clientKey(). */
-export function requireClient(keyring: Keyring, scope?: Scope) {
+export function requireClient(keyring: Callers, scope?: Scope) {
   return async (request: FastifyRequest): Promise<void> => {
     request.setDecorator(CLIENT_KEY, await authenticateClient(keyring, request, scope))
   }
 }
 
-/** A hook that lets only a person pass: by a key of the personal project, with a scope only one that has it. */
-export function requirePerson(keyring: Keyring, scope: Scope) {
+/** A hook that lets only a person pass: signed in, or by a key of the personal project that has the scope. */
+export function requirePerson(keyring: Callers, scope: Scope) {
   return async (request: FastifyRequest): Promise<void> => {
     const key = await authenticateClient(keyring, request, scope)
     if (!key.personal || key.userId === null)
@@ -50,13 +51,16 @@ export function person(request: FastifyRequest): AuthenticatedKey & { userId: st
 
 /** The key that a request presents, for routes that not everybody needs one for. Throws AppError. */
 export async function authenticateClient(
-  keyring: Keyring,
+  keyring: Callers,
   request: FastifyRequest,
   scope?: Scope,
 ): Promise<AuthenticatedKey> {
   const secret = presentedKey(request.headers)
-  if (secret === undefined) throw new AppError('invalid_api_key')
-  const key = keyring.peek(secret) ?? (await keyring.authenticate(secret))
+  const key =
+    secret === undefined
+      ? await keyring.ofCookie?.(request.headers, request.method)
+      : (keyring.peek(secret) ?? (await keyring.authenticate(secret)))
+  if (key === undefined) throw new AppError('invalid_api_key')
   if (scope !== undefined) requireScope(key, scope)
   return key
 }

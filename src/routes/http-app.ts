@@ -4,8 +4,10 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
 import type { AuditReport } from '#domain/audit.ts'
+import type { Callers } from '#domain/callers.ts'
+import type { FluxGrants } from '#domain/flux/flux-grants.ts'
+import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
-import type { Keyring } from '#domain/keyring.ts'
 import type { Keys } from '#domain/keys.ts'
 import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
@@ -15,10 +17,10 @@ import type { RouterEditor } from '#domain/router-editor.ts'
 import type { SettingsEditor } from '#domain/settings-editor.ts'
 import type { SliceEditor } from '#domain/slice-editor.ts'
 import type { StatementLog } from '#domain/statement-log.ts'
-import type { Wallets } from '#domain/wallets.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
 import { auditRoutes } from '#routes/admin/audit.ts'
+import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
 import { projectRoutes } from '#routes/admin/projects.ts'
@@ -37,7 +39,9 @@ import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
-import type { SocialProvider } from '#routes/pages/sign-in-pages.ts'
+import { type Accounts, accountRoutes } from '#routes/person/accounts.ts'
+import { renderAiri } from '#routes/person/airi-answers.ts'
+import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
@@ -45,7 +49,7 @@ import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/r
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
-import { clientKeyDecorator, requireAdmin, requireClient } from './credentials.ts'
+import { clientKeyDecorator, requireAdmin, requireClient, requirePerson } from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
 import { createNotFound } from './not-found.ts'
 import { gatewayMethods, openapiOptions } from './openapi-document.ts'
@@ -69,13 +73,16 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps {
   projects: Projects
   keys: Keys
-  keyring: Keyring
+  keyring: Callers
+  /** Undefined where there are none. */
+  accounts: Accounts | undefined
   grants: Grants
+  fluxGrants: FluxGrants
+  grantReversals: GrantReversals
   refunds: Refunds
-  wallets: Wallets
   router: RouterEditor
   routerSlices: SliceEditor
   settings: SettingsEditor
@@ -86,11 +93,7 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps {
   readiness: () => Promise<Readiness>
   metrics: { contentType: string; metrics(): Promise<string> }
   adminKey: Secret
-  /** What one Flux is worth in nano-dollars. */
-  fluxNanousd: bigint
   version: string
-  /** Configured ways to sign in, for which the pages have buttons. None by default. */
-  socialProviders?: readonly SocialProvider[]
   /** Whose pages may call the routes of llmring's clients. */
   corsOrigins: readonly string[]
   log: FastifyBaseLogger
@@ -163,7 +166,6 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     logRoutes(scope, deps)
     documentProofRoutes(scope, deps)
     verifyPageRoutes(scope)
-    peoplePageRoutes(scope, deps)
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
   llmringSurface(app, deps)
@@ -181,11 +183,25 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     scope.addHook('onRequest', requireClient(deps.keyring))
     projectKeyRoutes(scope, deps)
   })
+  const { accounts } = deps
+  if (accounts !== undefined)
+    addSurface(app, 'public', (scope) => {
+      scope.setErrorHandler(renderAiri)
+      accountRoutes(scope, accounts)
+      peoplePageRoutes(scope, accounts.social)
+    })
+  addSurface(app, 'person', (scope) => {
+    scope.setErrorHandler(renderAiri)
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requirePerson(deps.keyring, 'read'))
+    fluxRoutes(scope, deps)
+  })
   addSurface(app, 'admin', (scope) => {
     scope.addHook('onRequest', requireAdmin(deps.adminKey))
     projectRoutes(scope, deps)
     keyRoutes(scope, deps)
     grantRoutes(scope, deps)
+    fluxGrantRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
     routerRoutes(scope, deps)
@@ -195,7 +211,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   return app
 }
 
-const security = { account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
+const security = { person: [{ clientKey: [] }], account: [{ clientKey: [] }], admin: [{ adminKey: [] }], public: [] }
 
 /** Routes that share who may call them; the document shows them under one heading. */
 function addSurface(app: HttpInstance, tag: keyof typeof security, add: (scope: HttpInstance) => void): void {

@@ -137,6 +137,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         { name: 'models', description: 'Calling models, with a client key.' },
         { name: 'speech', description: 'Speaking and hearing, with a client key.' },
         { name: 'usage', description: 'Reporting and reading usage, as llmring’s clients do, with a client key.' },
+        { name: 'person', description: "A person's own balance and what moved it, as AIRI's clients ask for it." },
         { name: 'account', description: "A project's own receipts and balance, with a client key." },
         { name: 'admin', description: 'Operating the gateway, with the admin key.' },
         { name: 'public', description: 'Open to everybody.' },

@@ -51,6 +51,12 @@ before(async () => {
   const refunds = createRefunds({ db: database.db, slot })
   await refunds.refund({ requestId: settled, amountNanos: 100n, reason: 'test', actor: 'test', idempotencyKey: 'one' })
   await ledger.close()
+  const mistaken = await openTestWallet(database.db, slot.current().slot, 700n)
+  await database.db.query(
+    `select reverse_grant($1, gen_random_uuid(), t.ref, 'test', 'test', sha256('x'))
+     from transfer t join account a on a.id = t.credit where a.wallet_id = $2`,
+    [slot.current().slot, mistaken.id],
+  )
   logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
   const log = await openTestLog(database, logDir)
   await log.turn()
@@ -191,6 +197,10 @@ const rules: Rule[] = [
   ],
   ['every charge transfer has its record', 'delete from request_log where request_id = $1', () => [settled]],
   ['refunds are never more than was charged', 'update transfer set amount = 301 where reverses = $1', () => [settled]],
+  [
+    'what was taken back of a grant is never more than it was',
+    'update transfer set amount = amount + 1 where code = 12',
+  ],
   ['every grant and refund says why', `delete from adjustment where kind = 'refund'`],
   ['every grant and refund says why', 'update adjustment set amount = amount + 1'],
   [

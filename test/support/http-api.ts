@@ -43,6 +43,7 @@ import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
+import { peopleDeps } from '#test/support/people.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill, TILL_SEED } from '#test/support/till.ts'
 
@@ -211,8 +212,10 @@ function buildApp(
     projects: createProjects({ db }),
     keys: createKeys({ db }),
     keyring,
+    accounts: undefined,
     ...given,
     grants: createGrants({ db, slot }),
+    ...peopleDeps(db, slot),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),
     router: createRouterEditor(editing),

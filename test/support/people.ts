@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Db } from '#db/pool.ts'
-import type { Grants } from '#domain/grants.ts'
+import { createFluxGrants } from '#domain/flux/flux-grants.ts'
+import { createFluxHistory } from '#domain/flux/flux-history.ts'
+import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
+import { createGrants, type Grants } from '#domain/grants.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { createKeys } from '#domain/keys.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
@@ -23,6 +26,28 @@ export async function insertUser(db: Db, email: string, options: { verified?: bo
   return createUsers({ db }).get(id)
 }
 
+type TestSlot = { current(): { slot: number; epoch: bigint } }
+
+function personalProjects(db: Db, grants: Grants, initialFlux: number) {
+  return createPersonalProjects({
+    ...{ db, grants, fluxNanousd: 1_000_000n, digestKey: DIGEST_KEY },
+    settings: () => createSettings(new Map([['INITIAL_USER_FLUX', { value: initialFlux }]])),
+  })
+}
+
+/** What the routes of people are served with. */
+export function peopleDeps(db: Db, slot: TestSlot) {
+  const grants = createGrants({ db, slot })
+  return {
+    fluxHistory: createFluxHistory({ db }),
+    fluxGrants: createFluxGrants({
+      ...{ db, grants, users: createUsers({ db }), fluxNanousd: 1_000_000n },
+      openProject: personalProjects(db, grants, 0).open,
+    }),
+    grantReversals: createGrantReversals({ db, slot }),
+  }
+}
+
 /** A person with a wallet, and a key of it that has these scopes. */
 export async function openPerson(
   deps: { db: Db; grants: Grants; keys: ReturnType<typeof createKeys> },
@@ -32,10 +57,7 @@ export async function openPerson(
   const { db, grants, keys } = deps
   const { nanos = 0n, initialFlux = 0, scopes: granted = scopes } = options
   const user = await insertUser(db, email)
-  const project = await createPersonalProjects({
-    ...{ db, grants, fluxNanousd: 1_000_000n, digestKey: DIGEST_KEY },
-    settings: () => createSettings(new Map([['INITIAL_USER_FLUX', { value: initialFlux }]])),
-  }).open(user)
+  const project = await personalProjects(db, grants, initialFlux).open(user)
   const { key, secret } = await keys.create({ projectId: project.projectId, name: 'mine', scopes: granted })
   if (nanos > 0n)
     await grants.grant({

@@ -195,6 +195,12 @@ async function erasePerson(tx: Tx, userId: string, afterglowMs: number): Promise
      where id = $1`,
     [projectId],
   )
+  // Links that were sent and not opened yet: one of them could bring the account back.
+  await tx.query(
+    `delete from auth_verification v using auth_user u
+     where u.id = $1 and (v.value = u.id or position('"' || u.email || '"' in lower(v.value)) > 0)`,
+    [userId],
+  )
   const { rowCount } = await tx.query('delete from auth_user where id = $1', [userId])
   await tx.query(
     `update account_deletion set erased_at = coalesce(erased_at, clock_timestamp()), error = null, leased_until = null,

@@ -20,8 +20,8 @@ export interface PersonalProjectsOptions {
   settings: () => Settings
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
-  /** Keys the digests of addresses: the same on every gateway, and for ever, or people are welcomed twice. */
-  digestKey: Secret
+  /** Keys the digests of addresses: the same on every gateway, and for ever, or people are welcomed twice. Without it nobody is. */
+  digestKey: Secret | undefined
 }
 
 /**
@@ -34,7 +34,7 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
   /** Only an address that was shown to be the person's is welcomed, or anybody could be welcomed under any. */
   async function welcome(tx: Tx, user: User, projectId: string): Promise<void> {
     const flux = options.settings().get('INITIAL_USER_FLUX')
-    if (flux === 0 || !user.emailVerified) return
+    if (flux === 0 || !user.emailVerified || options.digestKey === undefined) return
     const digest = createHmac('sha256', options.digestKey.reveal()).update(user.email).digest()
     const { rowCount } = await tx.query(
       'insert into welcomed_person (email_digest) values ($1) on conflict do nothing',

@@ -21,11 +21,17 @@ const columns = `id, name, email, email_verified as "emailVerified", created_at 
 
 export function createUsers(deps: { db: Db | Tx }) {
   const { db } = deps
+  async function find(id: string): Promise<User | undefined> {
+    const { rows } = await db.query<User>(`select ${columns} from auth_user where id = $1`, [id])
+    return rows[0]
+  }
+
   return {
+    find,
+
     /** Throws AppError not_found. */
     async get(id: string): Promise<User> {
-      const { rows } = await db.query<User>(`select ${columns} from auth_user where id = $1`, [id])
-      const [user] = rows
+      const user = await find(id)
       if (user === undefined) throw new AppError('not_found', { message: 'No user has this id.' })
       return user
     },

@@ -65,7 +65,7 @@ async function* pagesFrom(usageLog: UsageLog, query: LogQuery, first: LogPage): 
 }
 
 /** Asks for the next chunk when the one before has been taken; ends when its reader does, or when it takes nothing. */
-function toStream(chunks: AsyncIterable<Uint8Array>, stallMs: number): Readable {
+export function toStream(chunks: AsyncIterable<Uint8Array>, stallMs = STALL_MS_MAX): Readable {
   let stalled: NodeJS.Timeout | undefined
   async function* watched(): AsyncGenerator<Uint8Array> {
     for await (const chunk of chunks) {

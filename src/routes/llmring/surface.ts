@@ -1,5 +1,5 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import type { Keyring } from '#domain/keyring.ts'
+import type { Callers } from '#domain/callers.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
 import type { Secret } from '#lib/secret.ts'
 import { adminKeyCheck, clientKeyDecorator, operatorDecorator } from '#routes/credentials.ts'
@@ -35,7 +35,7 @@ export interface LlmringDeps
     StatsDeps,
     LogsDeps,
     ReceiptsDeps {
-  keyring: Keyring
+  keyring: Callers
   adminKey: Secret
 }
 

@@ -3,17 +3,17 @@ import type { FastifyReply } from 'fastify'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { accountPage } from './account-page.ts'
 import { PAGE_POLICY } from './page-shell.ts'
-import { type SocialProvider, signInPages } from './sign-in-pages.ts'
+import { signInPages } from './sign-in-pages.ts'
 
 const ASSETS = { css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8' }
 
-/** The pages that people need: signing up and in, and their account. They call what any client can call. */
-export function peoplePageRoutes(app: HttpInstance, deps: { socialProviders?: readonly SocialProvider[] }) {
+/** The pages that people need: signing up and in, and their account. They call what any client can call. `social`: the accounts elsewhere that have buttons. */
+export function peoplePageRoutes(app: HttpInstance, social: readonly string[]) {
   const hidden = { schema: { hide: true } }
   const send = (reply: FastifyReply, page: string) =>
     reply.headers({ 'content-security-policy': PAGE_POLICY }).type('text/html; charset=utf-8').send(page)
 
-  for (const [name, page] of Object.entries(signInPages(deps.socialProviders ?? [])))
+  for (const [name, page] of Object.entries(signInPages(social)))
     app.get(`/auth/${name}`, hidden, async (_request, reply) => send(reply, page))
   app.get('/account', hidden, async (_request, reply) => send(reply, accountPage))
   // Where AIRI's clients are sent after a purchase.

@@ -1,4 +1,4 @@
-import type { Keyring } from '#domain/keyring.ts'
+import type { Callers } from '#domain/callers.ts'
 import type { LogProofs } from '#domain/log/log-proofs.ts'
 import { ProofText } from '#routes/client/receipt-proof.ts'
 import { authenticateClient } from '#routes/credentials.ts'
@@ -6,7 +6,7 @@ import type { HttpInstance } from '#routes/http-instance.ts'
 import { sendProof } from '#routes/log-pending.ts'
 import { answers, PathId } from '#routes/schemas.ts'
 
-export function documentProofRoutes(app: HttpInstance, deps: { logProofs: LogProofs; keyring: Keyring }) {
+export function documentProofRoutes(app: HttpInstance, deps: { logProofs: LogProofs; keyring: Callers }) {
   app.get(
     '/v1/documents/:id/proof',
     {

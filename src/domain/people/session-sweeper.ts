@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Db, within } from '#db/pool.ts'
+
+const ROWS_MAX = 5_000
+const QUERY_MS_MAX = 10_000
+
+/** Drops sessions and links whose time is over, some at a time, for as long as the process lives. Any number of gateways may. */
+export function createSessionSweeper(options: { db: Db; everyMs: number; onError: (error: unknown) => void }) {
+  const { db, everyMs, onError } = options
+  const closing = new AbortController()
+  const { signal } = closing
+
+  /** Returns how many rows are gone. */
+  async function sweep(): Promise<number> {
+    let gone = 0
+    for (const table of ['auth_session', 'auth_verification']) {
+      const { rowCount } = await db.query(
+        within(QUERY_MS_MAX, {
+          text: `delete from ${table} where id in (select id from ${table} where expires_at < now() order by expires_at limit $1)`,
+          values: [ROWS_MAX],
+        }),
+      )
+      gone += rowCount ?? 0
+    }
+    return gone
+  }
+
+  const sweeping = (async () => {
+    while (!signal.aborted) {
+      await delay(everyMs, undefined, { signal, ref: false }).catch(() => undefined)
+      if (!signal.aborted) await sweep().catch(onError)
+    }
+  })()
+
+  return {
+    sweep,
+
+    async close(): Promise<void> {
+      closing.abort()
+      await sweeping
+    },
+  }
+}
