@@ -5,6 +5,8 @@ import { createFluxGrants } from '#domain/flux/flux-grants.ts'
 import { createFluxHistory } from '#domain/flux/flux-history.ts'
 import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
+import type { PersonDeletion } from '#domain/people/delete-person.ts'
+import type { DeletionPart } from '#domain/people/deletion.ts'
 import { createExternalIdentities } from '#domain/people/external-identities.ts'
 import type { SendMail } from '#domain/people/mail.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
@@ -18,6 +20,7 @@ import type { Secret } from '#lib/secret.ts'
 import type { Accounts } from '#routes/person/accounts.ts'
 import { openDeletion } from './open-deletion.ts'
 import type { Parts } from './parts.ts'
+import { socialDeletionPart } from './social-deletion-part.ts'
 
 const ISSUER_MS_MAX = 3_000
 const SWEEP_MS = 10 * 60_000
@@ -30,6 +33,8 @@ interface Below {
   settings: () => Settings
   sendMail: SendMail
   capture?: Capture | undefined
+  /** What goes with an account beside what people are here: subscriptions, for one. */
+  deletionParts?: readonly DeletionPart[]
 }
 
 /** People: how they sign in, and their Flux. */
@@ -42,10 +47,11 @@ export function openPeople(parts: Parts, below: Below) {
     ...{ db, grants, settings, fluxNanousd },
     digestKey: installation.authSecret,
   })
+  const deletion = openDeletion(parts, db, deletionParts(parts, below))
   const signIn =
     installation.authSecret === undefined
       ? undefined
-      : openSignIn(parts, { ...below, secret: installation.authSecret, users })
+      : openSignIn(parts, { ...below, secret: installation.authSecret, users, deletion })
   const findToken = openTokenIssuer(parts, db)
   const signedIn =
     signIn === undefined && findToken === undefined
@@ -71,11 +77,22 @@ export function openPeople(parts: Parts, below: Below) {
   }
 }
 
-function openSignIn(parts: Parts, below: Below & { secret: Secret; users: ReturnType<typeof createUsers> }) {
+function deletionParts(parts: Parts, { db, deletionParts: given = [] }: Below): DeletionPart[] {
+  const { config, installation } = parts
+  if (installation.authSecret === undefined) return [...given]
+  return [
+    ...given,
+    socialDeletionPart(parts, { db, providers: config.socialProviders, secret: installation.authSecret }),
+  ]
+}
+
+function openSignIn(
+  parts: Parts,
+  below: Below & { secret: Secret; users: ReturnType<typeof createUsers>; deletion: PersonDeletion },
+) {
   const { config, log, opened } = parts
-  const { db, sendMail, settings, secret, users, capture } = below
+  const { db, sendMail, settings, secret, users, capture, deletion } = below
   const onError = (error: unknown) => log.warn({ err: error }, 'signing in did not go well')
-  const deletion = openDeletion(parts, db, [])
   const sweeper = createSessionSweeper({ db, everyMs: SWEEP_MS, onError })
   opened.defer(() => sweeper.close())
   const publicUrl = config.API_SERVER_URL

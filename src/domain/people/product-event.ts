@@ -1,5 +1,5 @@
 /** What an operator may want to count of people, under AIRI's names. No prompts, no names, no addresses. */
-export interface ProductEvent {
+interface ProductEvent {
   event:
     | 'user_signed_up'
     | 'session_started'
