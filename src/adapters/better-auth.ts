@@ -29,7 +29,7 @@ export interface BetterAuthSettings {
   /** False for who is banned. */
   maySignIn(userId: string): Promise<boolean>
   onSignUp(userId: string): void
-  onSignedIn(userId: string): void
+  onSession(userId: string): void
   /** Deletes the account of who has confirmed it; what of it lies in Better Auth's tables, too. Rejects when it is not done yet. */
   deletePerson(userId: string): Promise<void>
   /** A mail that was not sent, and whatever else goes wrong behind an answer. */
@@ -82,7 +82,7 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
       session: {
         create: {
           before: ({ userId }) => refuseBanned(userId),
-          after: async ({ userId }) => settings.onSignedIn(userId),
+          after: async ({ userId }) => settings.onSession(userId),
         },
       },
     },

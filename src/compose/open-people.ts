@@ -7,6 +7,7 @@ import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
 import { createAdministrators } from '#domain/people/administrators.ts'
 import type { PersonDeletion } from '#domain/people/delete-person.ts'
+import type { DeletionPart } from '#domain/people/deletion.ts'
 import { createExternalIdentities } from '#domain/people/external-identities.ts'
 import type { SendMail } from '#domain/people/mail.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
@@ -20,6 +21,7 @@ import type { Secret } from '#lib/secret.ts'
 import type { Accounts } from '#routes/person/accounts.ts'
 import { openDeletion } from './open-deletion.ts'
 import type { Parts } from './parts.ts'
+import { socialDeletionPart } from './social-deletion-part.ts'
 
 const ISSUER_MS_MAX = 3_000
 const SWEEP_MS = 10 * 60_000
@@ -32,6 +34,8 @@ interface Below {
   settings: () => Settings
   sendMail: SendMail
   capture?: Capture | undefined
+  /** What goes with an account beside what people are here: subscriptions, for one. */
+  deletionParts?: readonly DeletionPart[]
 }
 
 /** People: how they sign in, and their Flux. */
@@ -45,7 +49,7 @@ export function openPeople(parts: Parts, below: Below) {
     digestKey: installation.authSecret,
   })
   // Also where accounts are off by now: what was begun is finished.
-  const deletion = openDeletion(parts, db, [])
+  const deletion = openDeletion(parts, db, deletionParts(parts, below))
   const signIn =
     installation.authSecret === undefined
       ? undefined
@@ -76,11 +80,19 @@ export function openPeople(parts: Parts, below: Below) {
   }
 }
 
+function deletionParts(parts: Parts, { db, deletionParts: given = [] }: Below): DeletionPart[] {
+  const { config, installation } = parts
+  if (installation.authSecret === undefined) return [...given]
+  return [
+    ...given,
+    socialDeletionPart(parts, { db, providers: config.socialProviders, secret: installation.authSecret }),
+  ]
+}
+
 function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users; deletion: PersonDeletion }) {
   const { config, log, opened } = parts
-  const { db, sendMail, settings, secret, users } = below
+  const { db, sendMail, settings, secret, users, capture, deletion } = below
   const onError = (error: unknown) => log.warn({ err: error }, 'signing in did not go well')
-  const { capture } = below
   const sweeper = createSessionSweeper({ db, everyMs: SWEEP_MS, onError })
   opened.defer(() => sweeper.close())
   const publicUrl = config.API_SERVER_URL
@@ -95,12 +107,12 @@ function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users;
       social: config.socialProviders,
       sendChangeMail: (to, data) => sendMail(to, 'change_email', data),
       maySignIn: async (userId) => (await users.find(userId))?.banned === false,
-      deletePerson: (id) => below.deletion.run({ id }),
+      deletePerson: (id) => deletion.run({ id }),
       onSignUp(userId) {
         log.info({ user: userId }, 'signed up')
         capture?.({ event: 'user_signed_up', userId })
       },
-      onSignedIn: (userId) => capture?.({ event: 'session_started', userId }),
+      onSession: (userId) => capture?.({ event: 'session_started', userId }),
     })
     return server
   }

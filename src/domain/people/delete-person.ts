@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { type Db, type Tx, transaction, within } from '#db/pool.ts'
 import { recordAct } from '#domain/audit-trail.ts'
 import { AppError } from '#src/errors.ts'
 import type { DeletionPart } from './deletion.ts'
@@ -8,6 +8,8 @@ import { endAccess, eraseContent } from './deletion-parts.ts'
 const WAIT_MS = 15_000
 const ASK_EVERY_MS = 50
 const PASS_MAX = 20
+const QUERY_MS_MAX = 10_000
+const STOP_MS_MAX = 2_000
 const CODE_CHARS_MAX = 100
 
 export interface PersonDeletionOptions {
@@ -89,10 +91,13 @@ export function createPersonDeletion(options: PersonDeletionOptions) {
   /** Takes up what was begun and not finished. Returns how many deletions went on. */
   async function sweep(): Promise<number> {
     const { rows } = await db.query<{ id: string }>(
-      `select user_id as id from account_deletion
-       where closed_at is null and next_at <= clock_timestamp() and (leased_until is null or leased_until <= clock_timestamp())
-       order by next_at limit $1`,
-      [PASS_MAX],
+      within(QUERY_MS_MAX, {
+        text: `select user_id as id from account_deletion
+               where closed_at is null and next_at <= clock_timestamp()
+                 and (leased_until is null or leased_until <= clock_timestamp())
+               order by next_at limit $1`,
+        values: [PASS_MAX],
+      }),
     )
     let done = 0
     for (const { id } of rows) {
@@ -136,9 +141,10 @@ export function createPersonDeletion(options: PersonDeletionOptions) {
 
     sweep,
 
+    /** What is under way is not waited for long: another gateway finishes it. */
     async close(): Promise<void> {
       closing.abort()
-      await sweeping
+      await Promise.race([sweeping, delay(STOP_MS_MAX, undefined, { ref: false })])
     },
   }
 
@@ -194,6 +200,12 @@ async function erasePerson(tx: Tx, userId: string, afterglowMs: number): Promise
     `update project set name = 'deleted:' || id, description = null, content_logging = 'none', user_id = null
      where id = $1`,
     [projectId],
+  )
+  // Links that were sent and not opened yet: one of them could bring the account back.
+  await tx.query(
+    `delete from auth_verification v using auth_user u
+     where u.id = $1 and (v.value = u.id or position('"' || u.email || '"' in lower(v.value)) > 0)`,
+    [userId],
   )
   const { rowCount } = await tx.query('delete from auth_user where id = $1', [userId])
   await tx.query(

@@ -3,12 +3,12 @@ import type { FastifyReply } from 'fastify'
 import type { HttpInstance } from '#routes/http-instance.ts'
 import { accountPage } from './account-page.ts'
 import { PAGE_POLICY } from './page-shell.ts'
-import { type SocialProvider, signInPages } from './sign-in-pages.ts'
+import { signInPages } from './sign-in-pages.ts'
 
 const ASSETS = { css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8' }
 
 /** The pages that people need: signing up and in, and their account. They call what any client can call. */
-export function peoplePageRoutes(app: HttpInstance, deps: { social: readonly SocialProvider[] }) {
+export function peoplePageRoutes(app: HttpInstance, deps: { social: readonly string[] }) {
   const hidden = { schema: { hide: true } }
   const send = (reply: FastifyReply, page: string) =>
     reply.headers({ 'content-security-policy': PAGE_POLICY }).type('text/html; charset=utf-8').send(page)

@@ -1,8 +1,5 @@
 import { pageShell } from './page-shell.ts'
 
-/** Accounts elsewhere that people can sign in with. */
-export type SocialProvider = 'google' | 'github' | 'apple'
-
 const STATUS = '<p id="status" class="status" role="status" aria-live="polite"></p>'
 const email =
   '<label>E-mail address<input name="email" type="email" autocomplete="email" required maxlength="254"></label>'
@@ -13,7 +10,7 @@ const password = (label: string, kind: 'current' | 'new') =>
 const link = (path: string, text: string) => `<a href="/auth/${path}">${text}</a>`
 
 /** The pages of signing in, by their names below /auth/. */
-export function signInPages(social: readonly SocialProvider[]): Record<string, string> {
+export function signInPages(social: readonly string[]): Record<string, string> {
   const form = (name: string, title: string, fields: string[], button: string, more = '') =>
     pageShell({
       title,

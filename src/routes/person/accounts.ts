@@ -4,7 +4,6 @@ import { clientAddress, type ProxyTrust } from '#lib/client-address.ts'
 import { isLoopback } from '#lib/loopback.ts'
 import { createWindowLimiter } from '#lib/window-limiter.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
-import type { SocialProvider } from '#routes/pages/sign-in-pages.ts'
 import { answers } from '#routes/schemas.ts'
 import { AppError } from '#src/errors.ts'
 
@@ -13,7 +12,7 @@ export interface Accounts {
   handle(request: Request): Promise<Response>
   /** Where clients reach this gateway; undefined on this machine alone. */
   publicUrl: string | undefined
-  social: readonly SocialProvider[]
+  social: readonly string[]
   /** Requests of one address below /api/auth. */
   limit(): { max: number; windowMs: number }
   proxies: ProxyTrust | undefined
