@@ -3,6 +3,7 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { type Db, within } from '#db/pool.ts'
+import { createAllowedModels } from '#domain/allowed-models.ts'
 import { createAuditTrail } from '#domain/audit-trail.ts'
 import { createConversations } from '#domain/conversations/conversations.ts'
 import { createConversationLog } from '#domain/conversations/log-conversation.ts'
@@ -117,6 +118,7 @@ export async function createApp(config: Config, installation: Installation, log:
     accounts: people.accounts,
     isAdministrator: people.isAdministrator,
     auditTrail: createAuditTrail({ db }),
+    allowedModels: createAllowedModels({ db }),
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,

@@ -86,6 +86,12 @@ const table = {
     message: 'The wallet does not cover this request.',
   },
   wallet_frozen: { status: 402, type: 'insufficient_quota', retry: false, message: 'The wallet is frozen.' },
+  model_not_allowed: {
+    status: 403,
+    type: 'permission_error',
+    retry: false,
+    message: 'This key may not use this model.',
+  },
   forbidden: { status: 403, type: 'permission_error', retry: false, message: 'This key may not do that.' },
   model_not_found: {
     status: 404,

@@ -18,6 +18,7 @@ export function greeting(start: { url: string; config: Config; installation: Ins
     `Fluxgate is ready at ${url}`,
     '',
     `  API reference   ${url}/docs`,
+    ...(installation.authSecret === undefined ? [] : [`  Accounts        ${url}/auth/sign-up`]),
     `  Client key      ${first.secret ?? 'shown at the first start; make another: npx fluxgate key create --project default --name NAME'}`,
     `  Admin key       ${adminKey}`,
     `  Providers       ${['sim (built in)', ...config.providers.map(({ name }) => name)].join(', ')}`,

@@ -211,6 +211,20 @@ const acts: Record<
       },
     }),
   },
+  'PUT /api/admin/projects/{id}/allowed-models': {
+    action: 'project.allow_models',
+    send: async () => ({
+      line: `PUT /api/admin/projects/${(await api.openProject('limited')).projectId}/allowed-models`,
+      body: { models: ['sim/*'] },
+    }),
+  },
+  'PUT /api/admin/keys/{id}/allowed-models': {
+    action: 'key.allow_models',
+    send: async () => ({
+      line: `PUT /api/admin/keys/${(await api.openProject('limited key')).keyId}/allowed-models`,
+      body: { models: null },
+    }),
+  },
   'POST /api/admin/webhooks': {
     action: 'webhook.create',
     send: async () => ({ line: 'POST /api/admin/webhooks', body: { url: 'https://hooks.example/a' } }),

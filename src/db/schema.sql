@@ -73,9 +73,11 @@ create table api_key (
   rotated_to text,
   legacy boolean default false not null,
   user_id text,
+  allowed_models text[],
   constraint api_key_hash_key UNIQUE (hash),
   constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
+  constraint api_key_allowed_models_check CHECK ((((cardinality(allowed_models) >= 1) AND (cardinality(allowed_models) <= 200)) AND (array_position(allowed_models, NULL::text) IS NULL))),
   constraint api_key_check CHECK ((rotated_to <> id)),
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
@@ -593,10 +595,12 @@ create table project (
   user_id text,
   low_balance_nanousd bigint,
   low_since timestamp with time zone,
+  allowed_models text[],
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
+  constraint project_allowed_models_check CHECK ((((cardinality(allowed_models) >= 1) AND (cardinality(allowed_models) <= 200)) AND (array_position(allowed_models, NULL::text) IS NULL))),
   constraint project_check CHECK ((personal OR (user_id IS NULL))),
   constraint project_content_logging_check CHECK ((content_logging = ANY (ARRAY['none'::text, 'metadata'::text, 'full'::text]))),
   constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
@@ -1524,6 +1528,23 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.project_models_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_hash bytea;
+begin
+  perform pg_advisory_xact_lock(hashtextextended(tg_table_schema || '.key_change', 0));
+  for v_hash in execute format('select hash from %I.api_key where project_id = $1 and revoked_at is null', tg_table_schema) using new.id
+  loop
+    execute format('insert into %I.key_change (hash) values ($1)', tg_table_schema) using v_hash;
+    perform pg_notify('fluxgate_key', encode(v_hash, 'hex'));
+  end loop;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.refund(p_slot smallint, p_ref uuid, p_request uuid, p_amount bigint, p_reason text, p_actor text, p_body_hash bytea)
  RETURNS text
  LANGUAGE plpgsql
@@ -1945,9 +1966,9 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EX
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
-CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
 
-CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
 
@@ -1994,6 +2015,8 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_head FOR EACH STATEMENT EXECUT
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_leaf FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_leaf FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER models_changed AFTER UPDATE OF allowed_models ON project FOR EACH ROW WHEN (old.allowed_models IS DISTINCT FROM new.allowed_models) EXECUTE FUNCTION project_models_changed();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW EXECUTE FUNCTION no_change();
 

@@ -2,13 +2,14 @@ import { hash } from 'node:crypto'
 import type { Db } from '#db/pool.ts'
 import { createBoundedCache } from '#lib/bounded-cache.ts'
 import { AppError } from '#src/errors.ts'
+import { limitsOf, type ModelLimits } from './allowed-models.ts'
 import { BELIEVED_MS, createKeyFeed } from './key-feed.ts'
 import { createKeyUse } from './key-use.ts'
 import { isSecretShaped } from './keys.ts'
 import { type Scope, scopeSet } from './scopes.ts'
 
 /** Who calls: everything that admission needs to know of a key. */
-export interface AuthenticatedKey {
+export interface AuthenticatedKey extends ModelLimits {
   keyId: string
   projectId: string
   walletId: bigint
@@ -155,6 +156,13 @@ function digestOf(secret: string): string {
   return hash('sha256', secret, 'hex')
 }
 
+interface Row extends Omit<AuthenticatedKey, 'scopes' | 'allowedModels'> {
+  scopes: Scope[]
+  leftMs: number | null
+  projectModels: string[] | null
+  keyModels: string[] | null
+}
+
 /** A valid key and how long it stays valid at most, by the database's clock. */
 async function findKey(
   db: Db,
@@ -164,6 +172,7 @@ async function findKey(
   const query = {
     text: `select k.id as "keyId", k.project_id as "projectId", p.wallet_id as "walletId", w.account, k.scopes,
                   p.personal, coalesce(p.user_id, k.user_id) as "userId",
+                  p.allowed_models as "projectModels", k.allowed_models as "keyModels",
                   (extract(epoch from k.expires_at - now()) * 1000)::float8 as "leftMs"
            from api_key k join project p on p.id = k.project_id join wallet w on w.id = p.wallet_id
            where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
@@ -172,14 +181,15 @@ async function findKey(
     values: [Buffer.from(digest, 'hex')],
     query_timeout: msMax,
   }
-  const { rows } = await db
-    .query<Omit<AuthenticatedKey, 'scopes'> & { scopes: Scope[]; leftMs: number | null }>(query)
-    .catch((cause: unknown) => {
-      // Whatever the reason: what cannot be checked is neither allowed nor called invalid.
-      throw new AppError('ledger_unavailable', { cause })
-    })
+  const { rows } = await db.query<Row>(query).catch((cause: unknown) => {
+    // Whatever the reason: what cannot be checked is neither allowed nor called invalid.
+    throw new AppError('ledger_unavailable', { cause })
+  })
   const [row] = rows
   if (row === undefined) return undefined
-  const { leftMs, scopes, ...key } = row
-  return { key: { ...key, scopes: scopeSet(scopes) }, leftMs: leftMs ?? Number.POSITIVE_INFINITY }
+  const { leftMs, scopes, projectModels, keyModels, ...key } = row
+  return {
+    key: { ...key, scopes: scopeSet(scopes), ...limitsOf(projectModels, keyModels) },
+    leftMs: leftMs ?? Number.POSITIVE_INFINITY,
+  }
 }

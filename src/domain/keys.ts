@@ -148,6 +148,11 @@ export function createKeys(deps: { db: Db }) {
           expiresAt: options.expiresAt === undefined ? asLong : options.expiresAt,
         })
         assert(key !== undefined, 'a fresh secret is unique')
+        // What limited the old one limits the new one.
+        await tx.query(
+          'update api_key n set allowed_models = o.allowed_models, user_id = o.user_id from api_key o where n.id = $1 and o.id = $2',
+          [key.id, id],
+        )
         const { rows } = await tx.query<ApiKey>(
           `update api_key set rotated_to = $2,
              expires_at = least(expires_at, clock_timestamp() + make_interval(secs => $3)) where id = $1 returning ${columns}`,

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { REQUEST_NANOS_MAX, UnpricedUsageError } from '#billing/price.ts'
+import { requireModel } from '#domain/allowed-models.ts'
 import { type CallContext, encodeContext } from '#domain/call-context.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { ReserveResult } from '#domain/ledger.ts'
@@ -67,6 +68,7 @@ export async function holdCall<T extends CallTarget>(
   request: HoldRequest<T>,
 ): Promise<MeteredCall<T> | StoredOutcome> {
   const { exchange, key, labels, route, idempotency, plan, stream, fingerprint } = request
+  requireModel(key, route.model)
   const context: CallContext = {
     account: key.account,
     projectId: key.projectId,

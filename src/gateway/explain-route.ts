@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { ReceiptPrice } from '#billing/receipt.ts'
+import { requireModel } from '#domain/allowed-models.ts'
 import { AppError } from '#src/errors.ts'
 import type { Protocol } from '#wire/protocol.ts'
 import type { TextRequest } from '#wire/text-request.ts'
@@ -68,10 +69,11 @@ export async function explainRoute(
   req: IncomingMessage,
   exchange: Exchange,
 ): Promise<RouteExplanation> {
-  await authenticate(gateway, req)
+  const caller = await authenticate(gateway, req)
   return withBodyBudget(gateway, async (onBytes) => {
     const request = readRequest(await readBody(gateway, req, onBytes))
     const route = gateway.routes.resolve(request.model, request.protocol)
+    requireModel(caller, route.model)
     const { interpreters, refused } = interpretersFor(request, route.targets, exchange.id, isStrict(req))
     const hold = priceHold(request, { ...route, targets: servedBy(interpreters, refused, route.targets) })
     const targets = route.targets.map((target): Target => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { requireModel } from '#domain/allowed-models.ts'
 import { withMembers } from '#lib/json-members.ts'
 import { type CountTokensRequest, parseCountTokensRequest } from '#wire/anthropic-messages-request.ts'
 import { startAttempt } from './attempt.ts'
@@ -25,11 +26,12 @@ export interface PromptCount {
  * it is asked; elsewhere we count. Throws AppError.
  */
 export async function handleCount(gateway: Gateway, req: IncomingMessage, exchange: Exchange): Promise<PromptCount> {
-  await authenticate(gateway, req)
+  const key = await authenticate(gateway, req)
   exchange.forwarded = forwardedHeaders(req, 'messages')
   return withBodyBudget(gateway, async (onBytes) => {
     const request = parseBody(parseCountTokensRequest, await readBody(gateway, req, onBytes))
     const route = gateway.routes.resolve(request.model, 'messages')
+    requireModel(key, route.model)
     const counting = route.targets.find(({ countPath }) => countPath !== undefined)
     if (counting === undefined) {
       const { tokens, exact } = request.countPrompt()

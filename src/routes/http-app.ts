@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyServerFactory, LogController } from 'fastify'
+import type { AllowedModels } from '#domain/allowed-models.ts'
 import type { AuditReport } from '#domain/audit.ts'
 import type { AuditTrail } from '#domain/audit-trail.ts'
 import type { Budgets } from '#domain/budgets/budgets.ts'
@@ -21,6 +22,7 @@ import type { SliceEditor } from '#domain/slice-editor.ts'
 import type { StatementLog } from '#domain/statement-log.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import type { Secret } from '#lib/secret.ts'
+import { allowedModelRoutes } from '#routes/admin/allowed-models.ts'
 import { auditRoutes } from '#routes/admin/audit.ts'
 import { auditEventRoutes } from '#routes/admin/audit-events.ts'
 import { budgetRoutes } from '#routes/admin/budgets.ts'
@@ -90,6 +92,7 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps,
   fluxGrants: FluxGrants
   grantReversals: GrantReversals
   budgets: Budgets
+  allowedModels: AllowedModels
   refunds: Refunds
   router: RouterEditor
   routerSlices: SliceEditor
@@ -217,6 +220,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     grantRoutes(scope, deps)
     fluxGrantRoutes(scope, deps)
     budgetRoutes(scope, deps)
+    allowedModelRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
     routerRoutes(scope, deps)

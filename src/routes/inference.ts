@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { type ModelLimits, mayUse, requireModel } from '#domain/allowed-models.ts'
 import { authenticate } from '#gateway/authenticate.ts'
 import { type Exchange, exchangeHeaders } from '#gateway/call.ts'
 import { explainRoute } from '#gateway/explain-route.ts'
@@ -44,22 +45,23 @@ export function createInferenceRoutes(
   const { metrics, openCalls, limits, log } = gateway
 
   const models: Handler = async (req, { res, ...exchange }) => {
-    await authenticate(gateway, req)
-    const listed = gateway.routes.models()
+    const key = await authenticate(gateway, req)
+    const listed = gateway.routes.models().filter(({ id }) => mayUse(key, id))
     const asked = /^\/v1\/models\/([^?]+)/.exec(req.url ?? '')?.[1]
     const shape = modelShape(req.headers)
     const body =
       asked === undefined
         ? shape.list(listed, deps.modelsCreatedAt)
-        : shape.one(findModel(listed, decodeName(asked)), deps.modelsCreatedAt)
+        : shape.one(findModel(key, listed, decodeName(asked)), deps.modelsCreatedAt)
     sendJson(res, 200, exchangeHeaders(exchange), body)
   }
 
   /** One that is served but not listed, of a provider with one price for all, counts too. Throws, with near names. */
-  function findModel(listed: readonly ListedModel[], name: string): ListedModel {
+  function findModel(key: ModelLimits, listed: readonly ListedModel[], name: string): ListedModel {
     const found = listed.find(({ id }) => id === name)
     if (found !== undefined) return found
     const { model, targets } = gateway.routes.resolve(name, 'chat')
+    requireModel(key, model)
     return { id: model, surface: 'llm', ownedBy: targets[0].priced.provider }
   }
 

@@ -7,6 +7,7 @@ import { Compile } from 'typebox/schema'
 import { createGuardedFetch } from '#adapters/guarded-fetch.ts'
 import { createReceiptSigner } from '#adapters/receipt-signer.ts'
 import { createPool, type Db } from '#db/pool.ts'
+import { createAllowedModels } from '#domain/allowed-models.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createAuditTrail } from '#domain/audit-trail.ts'
 import { createBudgets } from '#domain/budgets/budgets.ts'
@@ -242,6 +243,7 @@ function buildApp(
     },
     isAdministrator: createAdministrators({ users: createUsers({ db }), emails: new Set([ADMIN_EMAIL]) }),
     auditTrail: createAuditTrail({ db }),
+    allowedModels: createAllowedModels({ db }),
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { limitsOf, type ModelLimits } from '#domain/allowed-models.ts'
 import type { Grants } from '#domain/grants.ts'
 import { createProjects } from '#domain/projects.ts'
 import type { Settings } from '#domain/settings.ts'
@@ -8,7 +9,7 @@ import type { Secret } from '#lib/secret.ts'
 import type { User } from './users.ts'
 
 /** The project that holds a person's wallet and keys. */
-export interface PersonalProject {
+export interface PersonalProject extends ModelLimits {
   projectId: string
   walletId: bigint
   account: string
@@ -75,10 +76,13 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
 export type PersonalProjects = ReturnType<typeof createPersonalProjects>
 
 async function find(db: Db | Tx, userId: string): Promise<PersonalProject | undefined> {
-  const { rows } = await db.query<PersonalProject>(
-    `select p.id as "projectId", p.wallet_id as "walletId", w.account
+  const { rows } = await db.query<Omit<PersonalProject, 'allowedModels'> & { models: string[] | null }>(
+    `select p.id as "projectId", p.wallet_id as "walletId", w.account, p.allowed_models as models
      from project p join wallet w on w.id = p.wallet_id where p.user_id = $1`,
     [userId],
   )
-  return rows[0]
+  const [row] = rows
+  if (row === undefined) return undefined
+  const { models, ...project } = row
+  return { ...project, ...limitsOf(models) }
 }

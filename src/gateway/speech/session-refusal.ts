@@ -30,6 +30,7 @@ export class SessionRefusal extends Error {
 const ends: Readonly<Record<string, readonly [code: string, close: number]>> = {
   insufficient_quota: ['insufficient_flux', POLICY],
   budget_exceeded: ['insufficient_flux', POLICY],
+  model_not_allowed: ['model_not_allowed', POLICY],
   wallet_frozen: ['insufficient_flux', POLICY],
   streaming_speech_not_configured: ['streaming_tts_not_configured', POLICY],
   pricing_missing: ['streaming_tts_not_configured', POLICY],
