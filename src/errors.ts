@@ -25,12 +25,7 @@ const table = {
     retry: false,
     message: 'This model has no price, so it cannot be charged.',
   },
-  model_missing: {
-    status: 400,
-    type: 'invalid_request_error',
-    retry: false,
-    message: 'The model must be named.',
-  },
+  model_missing: { status: 400, type: 'invalid_request_error', retry: false, message: 'The model must be named.' },
   protocol_unsupported: {
     status: 400,
     type: 'invalid_request_error',
@@ -93,12 +88,7 @@ const table = {
     message: 'This key may not use this model.',
   },
   forbidden: { status: 403, type: 'permission_error', retry: false, message: 'This key may not do that.' },
-  model_not_found: {
-    status: 404,
-    type: 'invalid_request_error',
-    retry: false,
-    message: 'No model has this name.',
-  },
+  model_not_found: { status: 404, type: 'invalid_request_error', retry: false, message: 'No model has this name.' },
   not_found: { status: 404, type: 'invalid_request_error', retry: false, message: 'There is nothing at this address.' },
   method_not_allowed: {
     status: 405,
@@ -243,12 +233,7 @@ const table = {
     message: 'Too many requests. Try again later.',
   },
   internal: { status: 500, type: 'server_error', retry: false, message: 'The gateway failed to handle this request.' },
-  upstream_failed: {
-    status: 502,
-    type: 'server_error',
-    retry: true,
-    message: 'Every upstream for this model failed.',
-  },
+  upstream_failed: { status: 502, type: 'server_error', retry: true, message: 'Every upstream for this model failed.' },
   upstream_credential: {
     status: 502,
     type: 'server_error',
