@@ -120,12 +120,12 @@ export async function withImportLock<T>(db: Db, work: () => Promise<T>): Promise
       `select pg_try_advisory_lock(hashtext('fluxgate import')) as got`,
     )
     if (rows[0]?.got !== true) throw new ImportRefused('another import is running on this database: wait for its end')
-    const result = await work()
-    await holder.query(`select pg_advisory_unlock(hashtext('fluxgate import'))`)
-    return result
-  } catch (error) {
-    lost ??= error instanceof Error ? error : new Error(String(error))
-    throw error
+    try {
+      return await work()
+    } finally {
+      // Also after a failure: a session that is only closed keeps its lock until the server has noticed.
+      await holder.query(`select pg_advisory_unlock(hashtext('fluxgate import'))`).catch(onError)
+    }
   } finally {
     holder.off('error', onError)
     // A connection whose lock is in doubt is closed, which frees it.
