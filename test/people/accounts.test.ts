@@ -102,8 +102,9 @@ async function linkTo(email: string, text = ''): Promise<string> {
 
 let people = 0
 /** Signs up, verifies the address, signs in. */
-async function signUp(): Promise<{ email: string; token: string; cookie: string; userId: string }> {
-  const email = `person${++people}@example.com`
+async function signUp(
+  email = `person${++people}@example.com`,
+): Promise<{ email: string; token: string; cookie: string; userId: string }> {
   const up = await auth('/sign-up/email', { email, password: PASSWORD, name: 'A Person' })
   assert.equal(up.status, 200, up.text)
   assert.equal(up.json.token, null)
@@ -367,6 +368,15 @@ test('an unverified address of the other issuer takes over nobody', async () => 
   assert.equal((await call({}, verified)).status, 200)
   const { rows: same } = await gateway.db.query("select user_id from external_identity where subject = 'owner'")
   assert.equal(same[0].user_id, userId)
+})
+
+test('who came with an address that was not verified does not share the account of who proves it later', async () => {
+  const email = 'later@example.com'
+  const thief = await issuer.token({ sub: 'early thief', email, email_verified: false })
+  await call({}, thief)
+  const { userId } = await signUp(email)
+  const { rows } = await gateway.db.query("select user_id from external_identity where subject = 'early thief'")
+  assert.notEqual(rows[0].user_id, userId)
 })
 
 test('an issuer whose keys cannot be fetched says nothing about a token', async () => {

@@ -38,20 +38,21 @@ export function createExternalIdentities({ db }: { db: Db }) {
         const raced = await find(identity, tx)
         if (raced !== undefined) return raced
         const id = `usr_${randomBytes(16).toString('hex')}`
-        const email = identity.email?.toLowerCase()
+        // An address that nobody has verified names nobody: whoever proves it later would share the account with this one.
+        const email = identity.emailVerified ? identity.email?.toLowerCase() : undefined
         const usable = email !== undefined && isMailAddress(email) ? email : undefined
         const { rows } = await tx.query<{ id: string; emailVerified: boolean }>(
           'select id, email_verified as "emailVerified" from auth_user where email = $1',
           [usable ?? null],
         )
         const [owner] = rows
-        const joins = owner?.emailVerified === true && identity.emailVerified
+        const joins = owner?.emailVerified === true
         if (!joins)
           await tx.query('insert into auth_user (id, name, email, email_verified) values ($1, $2, $3, $4)', [
             id,
             (identity.name ?? '').replaceAll(/\p{Cc}/gu, '').slice(0, NAME_CHARS_MAX),
             usable !== undefined && owner === undefined ? usable : `${id}@users.invalid`,
-            usable !== undefined && owner === undefined && identity.emailVerified,
+            usable !== undefined && owner === undefined,
           ])
         const userId = joins ? owner.id : id
         await tx.query('insert into external_identity (issuer, subject, user_id) values ($1, $2, $3)', [
