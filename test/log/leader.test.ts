@@ -76,7 +76,7 @@ test('one of two gateways sequences, both publish the same files, and the other 
   await leader.exited
   await follower.call()
   await untilSize(follower.files, await size())
-  assert.equal(await follower.isLeader(), true)
+  await until('the other leads', () => follower.isLeader())
 
   // A leader that hangs keeps its connection; the server ends it when it has been silent for long enough.
   const third = await start()
@@ -86,12 +86,12 @@ test('one of two gateways sequences, both publish the same files, and the other 
   hanging.kill('SIGSTOP')
   await heir.call()
   await untilSize(heir.files, await size())
-  assert.equal(await heir.isLeader(), true)
+  await until('the heir leads', () => heir.isLeader())
   hanging.kill('SIGCONT')
   await hanging.call()
   const last = await size()
   await Promise.all([untilSize(heir.files, last), untilSize(hanging.files, last)])
-  assert.equal(await hanging.isLeader(), false)
+  await until('who hung leads no more', async () => !(await hanging.isLeader()))
   const { rows } = await database.db.query<{ batches: bigint; leaves: bigint; size: bigint }>(
     'select (select count(*) from receipt_batch) as batches, (select count(*) from log_leaf) as leaves, size from log_head',
   )
