@@ -24,6 +24,12 @@ const rows: Partial<Record<ErrorCode, { status?: number; error: string; message?
   config_unavailable: { error: 'CONFIG_UNAVAILABLE' },
   mail_not_configured: { error: 'email/service_not_configured' },
   mail_failed: { error: 'email/send_failed' },
+  payments_not_configured: { error: 'STRIPE_NOT_CONFIGURED' },
+  package_invalid: { error: 'INVALID_PACKAGE' },
+  origin_invalid: { error: 'INVALID_ORIGIN' },
+  no_customer: { error: 'NO_CUSTOMER', message: 'No billing account found' },
+  signature_missing: { error: 'MISSING_SIGNATURE' },
+  signature_invalid: { error: 'WEBHOOK_ERROR' },
   internal: { error: 'INTERNAL_SERVER_ERROR', message: 'Internal Server Error' },
 }
 
