@@ -23,7 +23,7 @@ create table account (
   constraint account_class_check CHECK (((class >= 1) AND (class <= 4))),
   constraint account_credits_check CHECK ((credits >= 0)),
   constraint account_debits_check CHECK ((debits >= 0)),
-  constraint account_kind_check CHECK (((kind >= 1) AND (kind <= 7)))
+  constraint account_kind_check CHECK (((kind >= 1) AND (kind <= 8)))
 ) with (fillfactor=70);
 
 create table account_deletion (
@@ -55,7 +55,7 @@ create table adjustment (
   constraint adjustment_pkey PRIMARY KEY (ref),
   constraint adjustment_amount_check CHECK ((amount > 0)),
   constraint adjustment_body_hash_check CHECK ((length(body_hash) = 32)),
-  constraint adjustment_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'refund'::text, 'reversal'::text]))),
+  constraint adjustment_kind_check CHECK ((kind = ANY (ARRAY['grant'::text, 'refund'::text, 'reversal'::text, 'claw_back'::text, 'repayment'::text, 'reinstatement'::text]))),
   constraint adjustment_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 
@@ -161,6 +161,40 @@ create table auth_verification (
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
   constraint auth_verification_pkey PRIMARY KEY (id)
+);
+
+create table auto_top_up (
+  project_id text not null,
+  enabled boolean not null,
+  threshold bigint not null,
+  price_id text not null,
+  currency text,
+  flux_per_month bigint not null,
+  failures integer default 0 not null,
+  disabled_reason text,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  constraint auto_top_up_pkey PRIMARY KEY (project_id),
+  constraint auto_top_up_flux_per_month_check CHECK ((flux_per_month > 0)),
+  constraint auto_top_up_threshold_check CHECK ((threshold > 0))
+);
+
+create table auto_top_up_attempt (
+  id uuid not null,
+  project_id text not null,
+  price_id text not null,
+  flux bigint not null,
+  minor bigint not null,
+  currency text not null,
+  state text default 'pending'::text not null,
+  intent_id text,
+  error text,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  ended_at timestamp with time zone,
+  constraint auto_top_up_attempt_pkey PRIMARY KEY (id),
+  constraint auto_top_up_attempt_error_check CHECK ((length(error) <= 500)),
+  constraint auto_top_up_attempt_flux_check CHECK ((flux > 0)),
+  constraint auto_top_up_attempt_minor_check CHECK ((minor > 0)),
+  constraint auto_top_up_attempt_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
 );
 
 create table budget (
@@ -583,6 +617,53 @@ create table operator_event (
   constraint operator_event_type_check CHECK ((type ~ '^[a-z_]+(\.[a-z_]+)+$'::text))
 );
 
+create table payment (
+  id text not null,
+  kind text not null,
+  project_id text not null,
+  wallet_id bigint not null,
+  ref uuid not null,
+  lot_id bigint not null,
+  rolled_lot_id bigint,
+  subscription_id text,
+  intent_id text,
+  amount bigint not null,
+  charged_minor bigint not null,
+  currency text not null,
+  reversed bigint default 0 not null,
+  owed bigint default 0 not null,
+  changes integer default 0 not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint payment_ref_key UNIQUE (ref),
+  constraint payment_pkey PRIMARY KEY (id),
+  constraint payment_amount_check CHECK ((amount > 0)),
+  constraint payment_charged_minor_check CHECK ((charged_minor >= 0)),
+  constraint payment_check CHECK (((reversed >= 0) AND (reversed <= amount))),
+  constraint payment_check1 CHECK (((owed >= 0) AND (owed <= reversed))),
+  constraint payment_id_check CHECK ((length(id) <= 255)),
+  constraint payment_kind_check CHECK ((kind = ANY (ARRAY['top_up'::text, 'subscription'::text, 'auto_top_up'::text])))
+);
+
+create table payment_cash (
+  transaction_id text not null,
+  payment_id text not null,
+  kind text not null,
+  amount bigint not null,
+  currency text not null,
+  at timestamp with time zone not null,
+  constraint payment_cash_pkey PRIMARY KEY (transaction_id),
+  constraint payment_cash_kind_check CHECK ((kind = ANY (ARRAY['charge'::text, 'refund'::text, 'dispute'::text]))),
+  constraint payment_cash_transaction_id_check CHECK ((length(transaction_id) <= 255))
+);
+
+create table payment_proration (
+  invoice_id text not null,
+  payment_id text not null,
+  amount bigint not null,
+  constraint payment_proration_pkey PRIMARY KEY (invoice_id),
+  constraint payment_proration_amount_check CHECK ((amount > 0))
+);
+
 create table project (
   id text not null,
   name text not null,
@@ -596,6 +677,7 @@ create table project (
   low_balance_nanousd bigint,
   low_since timestamp with time zone,
   allowed_models text[],
+  low_mailed_at timestamp with time zone,
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
@@ -827,6 +909,89 @@ create table stored_outcome (
   constraint stored_outcome_pkey PRIMARY KEY (request_id)
 );
 
+create table stripe_customer (
+  id text not null,
+  project_id text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  constraint stripe_customer_project_id_key UNIQUE (project_id),
+  constraint stripe_customer_pkey PRIMARY KEY (id),
+  constraint stripe_customer_id_check CHECK ((id ~ '^cus_\w{1,250}$'::text))
+);
+
+create table stripe_event (
+  id text not null,
+  type text not null,
+  object_id text not null,
+  object_type text not null,
+  customer_id text,
+  received_at timestamp with time zone default clock_timestamp() not null,
+  applied_at timestamp with time zone,
+  attempts integer default 0 not null,
+  next_attempt_at timestamp with time zone default (clock_timestamp() + '00:00:30'::interval) not null,
+  last_error text,
+  constraint stripe_event_pkey PRIMARY KEY (id),
+  constraint stripe_event_customer_id_check CHECK ((length(customer_id) <= 255)),
+  constraint stripe_event_id_check CHECK ((length(id) <= 255)),
+  constraint stripe_event_last_error_check CHECK ((length(last_error) <= 500)),
+  constraint stripe_event_object_id_check CHECK ((length(object_id) <= 255)),
+  constraint stripe_event_object_type_check CHECK ((length(object_type) <= 100)),
+  constraint stripe_event_type_check CHECK ((length(type) <= 255))
+);
+
+create table stripe_invoice (
+  id text not null,
+  project_id text not null,
+  subscription_id text,
+  status text not null,
+  amount_due bigint not null,
+  amount_paid bigint not null,
+  currency text not null,
+  hosted_url text,
+  pdf_url text,
+  period_start timestamp with time zone,
+  period_end timestamp with time zone,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  constraint stripe_invoice_pkey PRIMARY KEY (id),
+  constraint stripe_invoice_id_check CHECK ((length(id) <= 255))
+);
+
+create table stripe_order (
+  session_id text not null,
+  project_id text not null,
+  mode text not null,
+  price_id text not null,
+  flux bigint not null,
+  status text not null,
+  payment_status text not null,
+  amount_total bigint,
+  currency text,
+  payment_intent_id text,
+  subscription_id text,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  constraint stripe_order_pkey PRIMARY KEY (session_id),
+  constraint stripe_order_flux_check CHECK ((flux > 0)),
+  constraint stripe_order_mode_check CHECK ((mode = ANY (ARRAY['payment'::text, 'subscription'::text]))),
+  constraint stripe_order_session_id_check CHECK ((length(session_id) <= 255))
+);
+
+create table stripe_subscription (
+  id text not null,
+  project_id text not null,
+  price_id text,
+  status text not null,
+  current_period_start timestamp with time zone,
+  current_period_end timestamp with time zone,
+  cancel_at_period_end boolean not null,
+  canceled_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  constraint stripe_subscription_pkey PRIMARY KEY (id),
+  constraint stripe_subscription_id_check CHECK ((length(id) <= 255))
+);
+
 create table transfer (
   ref uuid not null,
   leg smallint not null,
@@ -1001,6 +1166,10 @@ CREATE INDEX auth_verification_expiry ON fluxgate.auth_verification USING btree 
 
 CREATE INDEX auth_verification_identifier ON fluxgate.auth_verification USING btree (identifier);
 
+CREATE INDEX auto_top_up_month ON fluxgate.auto_top_up_attempt USING btree (project_id, created_at);
+
+CREATE UNIQUE INDEX auto_top_up_pending ON fluxgate.auto_top_up_attempt USING btree (project_id) WHERE (state = 'pending'::text);
+
 CREATE INDEX budget_active ON fluxgate.budget USING btree (wallet_id) WHERE active;
 
 CREATE INDEX budget_charge_usage ON fluxgate.budget_charge USING btree (budget_id, period_start);
@@ -1031,6 +1200,20 @@ CREATE INDEX operator_event_at ON fluxgate.operator_event USING btree (at, id);
 
 CREATE INDEX operator_event_waiting ON fluxgate.operator_event USING btree (at, id) WHERE (NOT spread);
 
+CREATE INDEX payment_cash_at ON fluxgate.payment_cash USING btree (at);
+
+CREATE INDEX payment_cash_payment ON fluxgate.payment_cash USING btree (payment_id);
+
+CREATE INDEX payment_intent ON fluxgate.payment USING btree (intent_id) WHERE (intent_id IS NOT NULL);
+
+CREATE INDEX payment_owed ON fluxgate.payment USING btree (wallet_id) WHERE (owed > 0);
+
+CREATE INDEX payment_proration_payment ON fluxgate.payment_proration USING btree (payment_id);
+
+CREATE INDEX payment_subscription ON fluxgate.payment USING btree (subscription_id, created_at) WHERE (subscription_id IS NOT NULL);
+
+CREATE INDEX payment_wallet ON fluxgate.payment USING btree (wallet_id, created_at);
+
 CREATE INDEX project_low_balance ON fluxgate.project USING btree (id) WHERE (low_balance_nanousd IS NOT NULL);
 
 CREATE INDEX project_member_user ON fluxgate.project_member USING btree (user_id);
@@ -1052,6 +1235,16 @@ CREATE INDEX signed_document_project ON fluxgate.signed_document USING btree (pr
 CREATE INDEX signed_document_statement ON fluxgate.signed_document USING btree (period) WHERE (kind = 'statement'::text);
 
 CREATE INDEX stored_outcome_expiry ON fluxgate.stored_outcome USING btree (expires_at);
+
+CREATE INDEX stripe_event_open ON fluxgate.stripe_event USING btree (next_attempt_at) WHERE (applied_at IS NULL);
+
+CREATE INDEX stripe_invoice_project ON fluxgate.stripe_invoice USING btree (project_id, created_at DESC, id DESC);
+
+CREATE INDEX stripe_order_intent ON fluxgate.stripe_order USING btree (payment_intent_id) WHERE (payment_intent_id IS NOT NULL);
+
+CREATE INDEX stripe_order_project ON fluxgate.stripe_order USING btree (project_id, created_at DESC, session_id DESC);
+
+CREATE INDEX stripe_subscription_project ON fluxgate.stripe_subscription USING btree (project_id, created_at DESC, id DESC);
 
 CREATE INDEX transfer_debit ON fluxgate.transfer USING btree (debit, at);
 
@@ -1088,6 +1281,10 @@ alter table api_key add constraint api_key_user_id_fkey FOREIGN KEY (user_id) RE
 alter table auth_account add constraint auth_account_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
 
 alter table auth_session add constraint auth_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table auto_top_up add constraint auto_top_up_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table auto_top_up_attempt add constraint auto_top_up_attempt_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table budget add constraint budget_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
 
@@ -1163,6 +1360,20 @@ alter table log_leaf add constraint log_leaf_batch_id_fkey FOREIGN KEY (batch_id
 
 alter table log_leaf add constraint log_leaf_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
 
+alter table payment add constraint payment_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES account(id);
+
+alter table payment add constraint payment_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table payment add constraint payment_ref_fkey FOREIGN KEY (ref) REFERENCES adjustment(ref);
+
+alter table payment add constraint payment_rolled_lot_id_fkey FOREIGN KEY (rolled_lot_id) REFERENCES account(id);
+
+alter table payment add constraint payment_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table payment_cash add constraint payment_cash_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payment(id);
+
+alter table payment_proration add constraint payment_proration_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payment(id);
+
 alter table project add constraint project_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
 
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
@@ -1184,6 +1395,14 @@ alter table signed_document add constraint signed_document_batch_id_fkey FOREIGN
 alter table signed_document add constraint signed_document_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table signed_document add constraint signed_document_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table stripe_customer add constraint stripe_customer_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table stripe_invoice add constraint stripe_invoice_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table stripe_order add constraint stripe_order_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+alter table stripe_subscription add constraint stripe_subscription_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table transfer add constraint transfer_credit_asset_fkey FOREIGN KEY (credit, asset) REFERENCES account(id, asset);
 
@@ -1222,6 +1441,87 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.claim_back(p_slot smallint, p_payment text, p_total bigint, p_reason text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v payment; v_lot account; v_asset smallint; v_free bigint; v_more bigint; v_taken bigint; v_expired bigint; v_owed bigint; v_new bigint;
+  v_clearing bigint; v_receivable bigint; v_breakage bigint; v_ref uuid := gen_random_uuid(); v_wallet bigint;
+begin
+  select wallet_id into v_wallet from payment where id = p_payment;
+  if not found then return 0; end if;
+  perform 1 from wallet where id = v_wallet for no key update;
+  perform expire_lots(p_slot, array[v_wallet]);
+  select * into strict v from payment where id = p_payment;
+  select w.asset, w.posted - w.held into v_asset, v_free from wallet w where w.id = v_wallet;
+  select * into strict v_lot from account a where a.id = v.lot_id;
+  v_more := p_total - v.reversed;
+  if v_more = 0 then
+    perform collect_owed(p_slot, v_wallet); -- calls that held money may have ended
+    return 0;
+  end if;
+  select a.id into strict v_clearing from account a where a.kind = 3 and a.asset = v_asset and a.slot = p_slot and a.wallet_id is null;
+  select a.id into strict v_receivable from account a where a.kind = 8 and a.asset = v_asset and a.slot = p_slot and a.wallet_id is null;
+
+  if v_more > 0 then
+    v_taken := greatest(least(v_more, v_lot.credits - v_lot.debits, v_free), 0);
+    if v_taken > 0 then
+      insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+      values (v_ref, 0, 13, v.lot_id, v_clearing, v_asset, v_taken, v.ref);
+      insert into adjustment (ref, kind, wallet_id, amount, reason, actor, body_hash)
+      values (v_ref, 'claw_back', v_wallet, v_taken, p_reason, 'stripe', sha256(convert_to(v_ref::text, 'UTF8')));
+      update account a set debits = a.debits + v_taken, open = a.credits > a.debits + v_taken, version = a.version + 1
+      where a.id = v.lot_id;
+      update wallet w set posted = w.posted - v_taken, version = w.version + 1 where w.id = v_wallet;
+    end if;
+    -- Nobody owes for what expired unused.
+    select least(v_more - v_taken, coalesce((select sum(t.amount) from transfer t where t.debit = v.lot_id and t.code = 3), 0)
+             - coalesce((select sum(t.amount) from transfer t where t.reverses = v.ref and t.code = 19), 0))::bigint into v_expired;
+    if v_expired > 0 then
+      select a.id into strict v_breakage from account a
+       where a.kind = 5 and a.asset = v_asset and a.slot = p_slot and a.wallet_id is null;
+      insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+      values (v_ref, 1, 19, v_breakage, v_clearing, v_asset, v_expired, v.ref);
+      update account a set debits = a.debits + v_expired, version = a.version + 1 where a.id = v_breakage;
+    end if;
+    v_owed := v_more - v_taken - v_expired;
+    if v_owed > 0 then
+      insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+      values (v_ref, 2, 14, v_receivable, v_clearing, v_asset, v_owed, v.ref);
+      update account a set debits = a.debits + v_owed, version = a.version + 1 where a.id = v_receivable;
+    end if;
+    update account a set credits = a.credits + v_more, version = a.version + 1 where a.id = v_clearing;
+    update payment p set reversed = p_total, owed = p.owed + v_owed, changes = p.changes + 1 where p.id = p_payment;
+  else
+    v_owed := least(v.owed, -v_more);
+    if v_owed > 0 then
+      insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+      values (v_ref, 1, 17, v_clearing, v_receivable, v_asset, v_owed, v.ref);
+      update account a set credits = a.credits + v_owed, version = a.version + 1 where a.id = v_receivable;
+    end if;
+    v_taken := -v_more - v_owed;
+    if v_taken > 0 then
+      insert into account (kind, asset, wallet_id, class, priority, expires_at, credits, version)
+      values (1, v_asset, v_wallet, v_lot.class, v_lot.priority,
+              case when v_lot.expires_at is not null then greatest(v_lot.expires_at, now() + interval '30 days') end, v_taken, 1)
+      returning id into v_new;
+      insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+      values (v_ref, 0, 16, v_clearing, v_new, v_asset, v_taken, v.ref);
+      insert into adjustment (ref, kind, wallet_id, amount, reason, actor, body_hash)
+      values (v_ref, 'reinstatement', v_wallet, v_taken, p_reason, 'stripe', sha256(convert_to(v_ref::text, 'UTF8')));
+      update wallet w set posted = w.posted + v_taken, version = w.version + 1,
+             next_expiry = least(w.next_expiry, (select a.expires_at from account a where a.id = v_new))
+      where w.id = v_wallet;
+    end if;
+    update account a set debits = a.debits - v_more, version = a.version + 1 where a.id = v_clearing;
+    update payment p set reversed = p_total, owed = p.owed - v_owed, changes = p.changes + 1 where p.id = p_payment;
+  end if;
+  perform collect_owed(p_slot, v_wallet);
+  return v_more;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.claim_slot(p_instance text, p_lease interval)
  RETURNS TABLE(slot smallint, epoch bigint)
  LANGUAGE plpgsql
@@ -1241,9 +1541,59 @@ begin
   on conflict (slot) do update
     set epoch = s.epoch + 1, instance = excluded.instance, released = false, heartbeat_at = excluded.heartbeat_at
   returning s.epoch into v_epoch;
-  insert into account (kind, asset, slot) select k, 1, v_slot from unnest(array[2, 3, 4, 5, 6, 7]) k
+  insert into account (kind, asset, slot) select k, 1, v_slot from unnest(array[2, 3, 4, 5, 6, 7, 8]) k
   on conflict do nothing;
   return query select v_slot, v_epoch;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.collect_owed(p_slot smallint, p_wallet bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_free bigint; v_asset smallint; v_owed bigint; v_take bigint; v_part bigint; v_step bigint; v_receivable bigint; v_ref uuid;
+  v_leg smallint := 0; r record;
+begin
+  select coalesce(sum(p.owed), 0)::bigint into v_owed from payment p where p.wallet_id = p_wallet and p.owed > 0;
+  select w.posted - w.held, w.asset into v_free, v_asset from wallet w where w.id = p_wallet;
+  -- What is past its expiry is no money any more: it only waits for the calls that may still need it.
+  select least(v_owed, v_free, coalesce(sum(a.credits - a.debits), 0))::bigint into v_take
+  from account a where a.wallet_id = p_wallet and a.kind = 1 and a.open and (a.expires_at is null or a.expires_at > now());
+  if v_take > 0 then
+    v_ref := gen_random_uuid();
+    select a.id into strict v_receivable from account a
+     where a.kind = 8 and a.asset = v_asset and a.slot = p_slot and a.wallet_id is null;
+    v_part := v_take;
+    for r in select a.id, a.credits - a.debits as rest from account a
+             where a.wallet_id = p_wallet and a.kind = 1 and a.open and a.credits > a.debits
+               and (a.expires_at is null or a.expires_at > now())
+             order by a.priority desc, a.expires_at desc nulls first, a.id desc loop
+      exit when v_part = 0;
+      v_step := least(r.rest, v_part);
+      insert into transfer (ref, leg, code, debit, credit, asset, amount)
+      values (v_ref, v_leg, 15, r.id, v_receivable, v_asset, v_step);
+      update account a set debits = a.debits + v_step, open = r.rest > v_step, version = a.version + 1 where a.id = r.id;
+      v_part := v_part - v_step;
+      v_leg := v_leg + 1;
+    end loop;
+    insert into adjustment (ref, kind, wallet_id, amount, reason, actor, body_hash)
+    values (v_ref, 'repayment', p_wallet, v_take, 'Owed since a payment was taken back', 'stripe', sha256(convert_to(v_ref::text, 'UTF8')));
+    update account a set credits = a.credits + v_take, version = a.version + 1 where a.id = v_receivable;
+    update wallet w set posted = w.posted - v_take, version = w.version + 1 where w.id = p_wallet;
+    v_part := v_take;
+    for r in select p.id, p.owed from payment p where p.wallet_id = p_wallet and p.owed > 0 order by p.created_at, p.id loop
+      exit when v_part = 0;
+      v_step := least(r.owed, v_part);
+      update payment p set owed = p.owed - v_step where p.id = r.id;
+      v_part := v_part - v_step;
+    end loop;
+  end if;
+  update wallet w set frozen = f.frozen, version = w.version + 1
+  from (select exists (select 1 from payment p where p.wallet_id = p_wallet and p.owed > 0)
+            or exists (select 1 from project j where j.wallet_id = p_wallet and j.personal and j.user_id is null) as frozen) f
+  where w.id = p_wallet and w.frozen <> f.frozen;
+  return v_take;
 end $function$
 ;
 
@@ -1273,6 +1623,31 @@ begin
   update wallet set posted = posted + p_amount, version = version + 1, next_expiry = least(next_expiry, p_expires)
    where id = p_wallet;
   return query select 'credited', v_lot;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.credit_payment(p_slot smallint, p_payment text, p_kind text, p_project text, p_ref uuid, p_amount bigint, p_class smallint, p_priority smallint, p_expires timestamp with time zone, p_minor bigint, p_currency text, p_reason text, p_body_hash bytea)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare v_wallet bigint; v_lot bigint; v_status text; v_prior payment;
+begin
+  select wallet_id into v_wallet from project where id = p_project;
+  if not found then return 'no_project'; end if;
+  perform 1 from wallet where id = v_wallet for no key update;
+  select * into v_prior from payment where id = p_payment;
+  if found then
+    return case when v_prior.amount = p_amount and v_prior.project_id = p_project then 'already' else 'key_reused' end;
+  end if;
+  select c.status, c.lot_id into v_status, v_lot
+  from credit(p_slot, p_ref, v_wallet, p_amount, 3::smallint, p_class, p_priority, p_expires, p_reason, 'stripe', p_body_hash) c;
+  if v_status <> 'credited' then
+    raise exception 'payment % has a credit but no row', p_payment using errcode = 'integrity_constraint_violation';
+  end if;
+  insert into payment (id, kind, project_id, wallet_id, ref, lot_id, amount, charged_minor, currency)
+  values (p_payment, p_kind, p_project, v_wallet, p_ref, v_lot, p_amount, p_minor, p_currency);
+  perform collect_owed(p_slot, v_wallet);
+  return 'credited';
 end $function$
 ;
 
@@ -1509,6 +1884,20 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.payment_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if new.changes < old.changes
+     or (new.id, new.kind, new.project_id, new.wallet_id, new.ref, new.lot_id, new.amount, new.charged_minor, new.currency)
+        is distinct from (old.id, old.kind, old.project_id, old.wallet_id, old.ref, old.lot_id, old.amount, old.charged_minor, old.currency) then
+    raise exception 'payment %: what it credited stays', old.id using errcode = 'integrity_constraint_violation';
+  end if;
+  return new;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.person_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1739,6 +2128,43 @@ begin
   update account a set credits = a.credits + v_rest, version = a.version + 1 where a.id = v_account;
   update wallet w set posted = w.posted - v_rest, version = w.version + 1 where w.id = v_wallet;
   return query select 'reversed', v_rest;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.roll_over(p_slot smallint, p_payment text, p_cap bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v payment; v_lot account; v_free bigint; v_take bigint; v_part bigint; v_step bigint; v_new bigint; v_ref uuid := gen_random_uuid();
+  v_lots bigint[]; v_leg smallint := 0; r record;
+begin
+  perform 1 from wallet w where w.id = (select p.wallet_id from payment p where p.id = p_payment) for no key update;
+  select * into strict v from payment where id = p_payment;
+  if v.rolled_lot_id is not null or v.subscription_id is null then return 0; end if;
+  perform expire_lots(p_slot, array[v.wallet_id]);
+  select * into strict v_lot from account a where a.id = v.lot_id;
+  select w.posted - w.held into v_free from wallet w where w.id = v.wallet_id;
+  select array_agg(a.id order by a.id desc), least(p_cap, v_free, coalesce(sum(a.credits - a.debits), 0))::bigint into v_lots, v_take
+  from account a
+  where a.wallet_id = v.wallet_id and a.kind = 1 and a.open and a.credits > a.debits and a.expires_at > now()
+    and a.expires_at < v_lot.expires_at
+    and a.id in (select unnest(array[p.lot_id, p.rolled_lot_id]) from payment p where p.subscription_id = v.subscription_id and p.id <> v.id);
+  if v_take <= 0 then return 0; end if;
+  insert into account (kind, asset, wallet_id, class, priority, expires_at, credits, version)
+  values (1, v_lot.asset, v.wallet_id, v_lot.class, v_lot.priority, v_lot.expires_at, v_take, 1) returning id into v_new;
+  v_part := v_take;
+  for r in select a.id, a.credits - a.debits as rest from account a where a.id = any (v_lots) order by a.id desc loop
+    exit when v_part = 0;
+    v_step := least(r.rest, v_part);
+    insert into transfer (ref, leg, code, debit, credit, asset, amount, reverses)
+    values (v_ref, v_leg, 18, r.id, v_new, v_lot.asset, v_step, v.ref);
+    update account a set debits = a.debits + v_step, open = r.rest > v_step, version = a.version + 1 where a.id = r.id;
+    v_part := v_part - v_step;
+    v_leg := v_leg + 1;
+  end loop;
+  update payment p set rolled_lot_id = v_new where p.id = p_payment;
+  return v_take;
 end $function$
 ;
 
@@ -2015,6 +2441,18 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_head FOR EACH STATEMENT EXECUT
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON log_leaf FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON log_leaf FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER guard BEFORE UPDATE ON payment FOR EACH ROW EXECUTE FUNCTION payment_guard();
+
+CREATE TRIGGER no_delete BEFORE DELETE ON payment FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON payment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON payment_cash FOR EACH ROW EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON payment_cash FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON payment_proration FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER models_changed AFTER UPDATE OF allowed_models ON project FOR EACH ROW WHEN (old.allowed_models IS DISTINCT FROM new.allowed_models) EXECUTE FUNCTION project_models_changed();
 

@@ -123,8 +123,30 @@ const invariants = {
 
   'every grant and refund says why': `
     select count(*) as checked, count(*) filter (where a.amount is distinct from t.s) as bad
-    from (select ref, sum(amount) as s from transfer where code in (1, 2, 11, 12) group by 1) t
+    from (select ref, sum(amount) as s from transfer where code in (1, 2, 11, 12, 13, 15, 16) group by 1) t
     full join adjustment a on a.ref = t.ref`,
+
+  'every payment has its credit, and what was taken back of it is in the books': `
+    select count(*) as checked, count(*) filter (where
+      t.amount is distinct from p.amount or t.credit is distinct from p.lot_id or c.kind is distinct from 3::smallint
+      or p.reversed <> coalesce(r.taken, 0)) as bad
+    from payment p left join transfer t on t.ref = p.ref and t.leg = 0 and t.code = 1 left join account c on c.id = t.debit
+    left join (
+      select reverses, sum(case when code in (13, 14, 19) then amount else -amount end) as taken
+      from transfer where code in (13, 14, 16, 17, 19) group by 1) r on r.reverses = p.ref`,
+
+  'every top-up has its payment': `
+    select count(*) as checked, count(*) filter (where p.id is null) as bad
+    from transfer t left join payment p on p.ref = t.ref where t.code = 1`,
+
+  'what customers owe is what their payments say': `
+    select count(*) as checked, count(*) filter (where coalesce(a.s, 0) <> coalesce(p.s, 0)) as bad
+    from (select asset, sum(debits - credits) as s from account where kind = 8 group by 1) a
+    full join (select w.asset, sum(p.owed) as s from payment p join wallet w on w.id = p.wallet_id group by 1) p on p.asset = a.asset`,
+
+  'a wallet that owes is frozen': `
+    select count(*) as checked, count(*) filter (where not w.frozen) as bad
+    from wallet w where exists (select 1 from payment p where p.wallet_id = w.id and p.owed > 0)`,
 
   'a receipt says what its record says': `
     select count(*) as checked, count(*) filter (where

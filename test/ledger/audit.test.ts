@@ -33,6 +33,7 @@ let database: TestDatabase
 let wallet: TestWallet
 let other: TestWallet
 let settled: string
+let paying: TestWallet
 let logDir: string
 
 before(async () => {
@@ -63,6 +64,19 @@ before(async () => {
      from transfer t join account a on a.id = t.credit where a.wallet_id = $2`,
     [slot.current().slot, mistaken.id],
   )
+  const payer = await createProjects({ db: database.db }).create({ name: 'payer' })
+  const [writer] = [slot.current().slot]
+  await database.db.query(
+    `select credit_payment($1, 'pi_1', 'top_up', $2, gen_random_uuid(), 50::bigint, 1::smallint, 30::smallint, null, 100, 'usd', 'test', sha256('x'))`,
+    [writer, payer.id],
+  )
+  paying = { id: payer.walletId, account: payer.account }
+  const bought = await openTestLedger(database, slot)
+  const spent = reserveOp(paying, 30n)
+  const { seq: number } = await bought.ledger.reserve(spent)
+  await bought.ledger.settle(settleOp(paying, { requestId: spent.requestId, seq: number ?? 0n, held: 30n }, 30n))
+  await bought.ledger.close()
+  for (const total of [50n, 40n]) await database.db.query(`select claim_back($1, 'pi_1', $2, 'test')`, [writer, total])
   logDir = await mkdtemp(join(tmpdir(), 'fluxgate-log-'))
   const log = await openTestLog(database, logDir)
   await log.turn()
@@ -140,6 +154,7 @@ const guarded = [
   'certificate',
   'certified_log',
   'budget_charge',
+  'payment',
 ]
 
 /** What the audit would say if this were done to the books. Their guards look away meanwhile. */
@@ -211,6 +226,16 @@ const rules: Rule[] = [
     'what was taken back of a grant is never more than it was',
     'update transfer set amount = amount + 1 where code = 12',
   ],
+  ...[
+    'update payment set amount = amount + 1',
+    'update payment set reversed = reversed + 1',
+    'update payment set lot_id = (select min(id) from account)',
+    'update transfer set amount = amount + 1 where code in (13, 14)',
+  ].map((sql): Rule => ['every payment has its credit, and what was taken back of it is in the books', sql]),
+  ['every top-up has its payment', 'delete from payment'],
+  ['what customers owe is what their payments say', 'update payment set owed = owed + 1'],
+  ['what customers owe is what their payments say', 'update account set debits = debits + 1 where kind = 8'],
+  ['a wallet that owes is frozen', 'update wallet set frozen = false where frozen'],
   ['every grant and refund says why', `delete from adjustment where kind = 'refund'`],
   ['every grant and refund says why', 'update adjustment set amount = amount + 1'],
   [

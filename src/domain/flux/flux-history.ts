@@ -5,7 +5,7 @@ export const HISTORY_PAGE_MAX = 1_000
 /** Deeper pages are reached by cursor, which costs the same at any depth. */
 export const HISTORY_OFFSET_MAX = 10_000
 
-type MovementKind = 'charge' | 'grant' | 'refund' | 'expiry' | 'reversal'
+type MovementKind = 'charge' | 'grant' | 'refund' | 'expiry' | 'reversal' | 'claw_back' | 'repayment' | 'reinstatement'
 
 /** One line of a wallet's history. */
 export interface Movement {
@@ -51,7 +51,7 @@ export function createFluxHistory(deps: { db: Db }) {
   return {
     /**
      * What moved the balance of a project's wallet, newest first: one line for each call that was charged, each grant,
-     * refund, expiry and reversal. A page costs the same however long the history is; `offset` is at most
+     * refund, expiry and reversal, and what was taken back of a payment or given again. A page costs the same however long the history is; `offset` is at most
      * HISTORY_OFFSET_MAX.
      */
     async page(
@@ -127,7 +127,7 @@ const capacityQuery = `
   )
   select (p.posted
     + coalesce((select sum(l.charged) from request_log l where l.project_id = p.id and l.settled_at > last.at), 0)
-    - coalesce((select sum(case a.kind when 'reversal' then -a.amount else a.amount end) from adjustment a
+    - coalesce((select sum(case when a.kind in ('reversal', 'claw_back', 'repayment') then -a.amount else a.amount end) from adjustment a
                 where a.wallet_id = p.wallet_id and a.created_at > last.at), 0)
     + coalesce((select sum(t.amount) from account a join transfer t on t.debit = a.id and t.code = 3
                 where a.wallet_id = p.wallet_id and a.kind = 1 and a.expires_at is not null and t.at > last.at), 0))::bigint as capacity

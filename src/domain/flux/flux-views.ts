@@ -8,7 +8,18 @@ import type { Movement } from './flux-history.ts'
 
 const outcomes = new Map<number, string>(Object.entries(outcomeNumbers).map(([name, number]) => [number, name]))
 /** AIRI's clients know four types; what took away is a debit, what gave back a credit. */
-const prefixes = { charge: 'rcp', grant: 'grt', refund: 'rfd', expiry: 'exp', reversal: 'rev' } as const
+const prefixes = {
+  charge: 'rcp',
+  grant: 'grt',
+  refund: 'rfd',
+  expiry: 'exp',
+  reversal: 'rev',
+  claw_back: 'clb',
+  repayment: 'rpy',
+  reinstatement: 'rei',
+} as const
+/** What adds to a balance. */
+const credits: ReadonlySet<Movement['kind']> = new Set(['grant', 'refund', 'reinstatement'])
 
 /** `flux` is whole and never more than there is; the others are exact. */
 export function fluxBalanceView(userId: string, wallet: Wallet, fluxNanousd: bigint) {
@@ -48,7 +59,7 @@ export function movementView(movement: Movement, isInitial: boolean, fluxNanousd
 }
 
 function typeOf({ kind, lot }: Movement, isInitial: boolean): 'credit' | 'debit' | 'initial' | 'promo' {
-  if (kind === 'refund') return 'credit'
+  if (kind === 'refund' || kind === 'reinstatement') return 'credit'
   if (kind !== 'grant') return 'debit'
   if (isInitial) return 'initial'
   return lot === 'promo' ? 'promo' : 'credit'
@@ -59,7 +70,7 @@ export const HISTORY_CSV_HEAD =
 
 /** One line, RFC 4180, safe for spreadsheets; what was taken away is below zero. */
 export function movementCsv({ kind, id, at, nanos, reason, call }: Movement, fluxNanousd: bigint): string {
-  const sign = kind === 'grant' || kind === 'refund' ? '' : '-'
+  const sign = credits.has(kind) ? '' : '-'
   const cells = [
     ...[at, `${prefixes[kind]}_${id}`, kind],
     ...[`${sign}${formatRatio(nanos, fluxNanousd)}`, `${sign}${nanos}`],
