@@ -12,6 +12,7 @@ import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createLogSigner } from '#domain/log/log-signer.ts'
+import { stripeDeletionPart } from '#domain/payments/end-customer.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
@@ -38,11 +39,13 @@ import { openGateway } from './compose/open-gateway.ts'
 import { openLedger } from './compose/open-ledger.ts'
 import { openLog } from './compose/open-log.ts'
 import { openMail } from './compose/open-mail.ts'
+import { openPayments } from './compose/open-payments.ts'
 import { openPeople } from './compose/open-people.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
 import { openStatements } from './compose/open-statements.ts'
+import { openStripe } from './compose/open-stripe.ts'
 import { openCredentialAlarms, openWebhooks } from './compose/open-webhooks.ts'
 import type { Parts } from './compose/parts.ts'
 import type { Config } from './config.ts'
@@ -78,10 +81,15 @@ export async function createApp(config: Config, installation: Installation, log:
   const grants = createGrants({ db, slot: books.slot })
   const sendMail = openMail(parts)
   const capture = openAnalytics(parts)
+  const provider = await openStripe(config)
   const people = openPeople(parts, {
     ...{ db, grants, slot: books.slot, settings: router.feed.settings },
-    sendMail,
-    capture,
+    ...{ sendMail, capture },
+    deletionParts: [stripeDeletionPart({ db, provider })],
+  })
+  const payments = openPayments(parts, {
+    ...{ db, provider, slot: books.slot, settings: router.feed.settings },
+    ...{ users: people.users, trusts: people.trusts, sendMail, capture },
   })
   const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture, alarms })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
@@ -114,6 +122,7 @@ export async function createApp(config: Config, installation: Installation, log:
     keys,
     grants,
     ...people.flux,
+    ...payments,
     budgets: openBudgets(parts, db, sendMail),
     accounts: people.accounts,
     isAdministrator: people.isAdministrator,
@@ -122,7 +131,7 @@ export async function createApp(config: Config, installation: Installation, log:
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,
-    ...openWebhooks(parts, db),
+    ...openWebhooks(parts, db, payments.lowBalances),
     usage: createUsageRecorder({ db, priceBook: () => priceBook }),
     conversations: createConversations({ db }),
     logConversation: createConversationLog({ db, priceBook: () => priceBook }),

@@ -1,5 +1,6 @@
 import { runCli } from '#cli/run-cli.ts'
 import { checkWebhookUrl } from './check-webhook-url.ts'
+import { openStripe } from './compose/open-stripe.ts'
 import { type Config, parseConfig } from './config.ts'
 import { openEnvelopeKeys } from './envelope-keys.ts'
 import { lockFile, openKeyFile } from './key-files.ts'
@@ -26,6 +27,7 @@ async function main(words: string[]): Promise<number> {
       serve: () => serve(config, process.stdout, process.stderr),
       envelopeKeys: () => openEnvelopeKeys(config),
       checkWebhookUrl: (url) => checkWebhookUrl(config, url),
+      paymentProvider: () => openStripe(config),
       providerKeys: seedKeys(config),
       priceBook: () => readPriceBook(config),
       receiptKeys: receiptKeyFiles(config),

@@ -142,6 +142,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/conversations/{id}/messages',
     '/api/v1/conversations/{id}/messages/batch',
     '/api/v1/flux',
+    '/api/v1/flux/alert',
     '/api/v1/flux/history',
     '/api/v1/flux/history.csv',
     '/api/v1/flux/lots',
@@ -165,6 +166,15 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/api/v1/receipts/{receipt_id}/entries/{log_id}',
     '/api/v1/receipts/{receipt_id}/logs',
     '/api/v1/stats',
+    '/api/v1/stripe/auto-top-up',
+    '/api/v1/stripe/checkout',
+    '/api/v1/stripe/invoices',
+    '/api/v1/stripe/orders',
+    '/api/v1/stripe/packages',
+    '/api/v1/stripe/plans',
+    '/api/v1/stripe/portal',
+    '/api/v1/stripe/subscriptions',
+    '/api/v1/stripe/webhook',
     '/health',
     '/livez',
     '/log/checkpoint',
@@ -211,7 +221,8 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
     '/v1/statements/{day}',
     '/v1/wallet',
   ])
-  const anybodys = /^get .*\/receipts\/public-key|^post \/api\/v1\/receipts(?:\/verify|\/issue)?$/
+  const anybodys =
+    /^get .*\/receipts\/public-key|^post \/api\/v1\/receipts(?:\/verify|\/issue)?$|\/stripe\/(?:packages|plans|webhook)$/
   for (const [path, item] of Object.entries<Record<string, { security: object[]; summary: string; responses: object }>>(
     body.paths,
   ))
@@ -219,7 +230,7 @@ test('GET /openapi.json 200: every route and the calls that the gateway serves',
       const scheme = path.startsWith('/api/admin')
         ? 'adminKey'
         : /^\/(?:api\/)?v1\//.test(path) && !anybodys.test(`${method} ${path}`)
-          ? path.startsWith('/api/v1/flux')
+          ? /^\/api\/v1\/(?:flux|stripe)/.test(path)
             ? 'personKey'
             : 'clientKey'
           : undefined

@@ -1,6 +1,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import type { Db } from '#db/pool.ts'
 import type { Ed25519Signer } from '#domain/log/log-signer.ts'
+import type { PaymentProvider } from '#domain/payments/provider.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { assert } from '#lib/assert.ts'
 import type { EnvelopeKeys } from '#lib/envelope.ts'
@@ -62,6 +63,8 @@ export interface CliDeps {
   receiptKeys: ReceiptKeyFiles
   /** What one Flux is worth in nano-dollars. */
   fluxNanousd: bigint
+  /** Whoever takes money; undefined where nothing is sold. */
+  paymentProvider?: () => Promise<PaymentProvider | undefined>
   /** Throws for an address that webhooks are not sent to. */
   checkWebhookUrl(url: string): void
   /** What commands around the receipt log need of this machine. */

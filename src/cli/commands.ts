@@ -37,6 +37,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'webhook remove': () => import('./webhook-remove.ts'),
   'webhook test': () => import('./webhook-test.ts'),
   'webhook resend': () => import('./webhook-resend.ts'),
+  'stripe reconcile': () => import('./stripe-reconcile.ts'),
   'receipt-key list': () => import('./receipt-key-list.ts'),
   'receipt-key rotate': () => import('./receipt-key-rotate.ts'),
   'receipt-key revoke': () => import('./receipt-key-revoke.ts'),

@@ -4,6 +4,7 @@ import { createGuardedFetch } from '#adapters/guarded-fetch.ts'
 import { createWebhookHttp } from '#adapters/webhook-http.ts'
 import type { Db } from '#db/pool.ts'
 import { createCredentialAlarms } from '#domain/credential-alarms.ts'
+import type { LowBalances } from '#domain/flux/low-balance.ts'
 import { lookForLowWallets } from '#domain/low-wallets.ts'
 import { ATTEMPT_MS_MAX, createDeliverer } from '#domain/webhooks/deliverer.ts'
 import { createWebhookDeliveries } from '#domain/webhooks/deliveries.ts'
@@ -35,7 +36,7 @@ export function openCredentialAlarms({ log, opened }: Parts, db: Db) {
 }
 
 /** What operators are told of, and how it gets to them. */
-export function openWebhooks(parts: Parts, db: Db) {
+export function openWebhooks(parts: Parts, db: Db, lowBalances: LowBalances) {
   const { config, installation, log, opened } = parts
   const secrets = createWebhookSecrets(installation.envelopeKeys)
   const guard = createGuardedFetch({
@@ -63,7 +64,10 @@ export function openWebhooks(parts: Parts, db: Db) {
   })
   opened.defer(() => deliverer.close())
 
-  repeat(parts, LOW_WALLETS_EVERY_MS, 'low wallets could not be looked for', () => lookForLowWallets(db))
+  repeat(parts, LOW_WALLETS_EVERY_MS, 'low wallets could not be looked for', async () => {
+    await lookForLowWallets(db)
+    await lowBalances.sendMails()
+  })
   repeat(parts, UPKEEP_EVERY_MS, 'webhook deliveries could not be tidied up', async (signal) => {
     await discardOfDisabled(db, signal)
     await forgetOldSecrets(db)

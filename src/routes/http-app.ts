@@ -9,6 +9,7 @@ import type { AuditTrail } from '#domain/audit-trail.ts'
 import type { Budgets } from '#domain/budgets/budgets.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { FluxGrants } from '#domain/flux/flux-grants.ts'
+import type { LowBalances } from '#domain/flux/low-balance.ts'
 import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keys } from '#domain/keys.ts'
@@ -50,6 +51,8 @@ import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
 import { type Accounts, accountRoutes } from '#routes/person/accounts.ts'
 import { renderAiri } from '#routes/person/airi-answers.ts'
 import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
+import { lowBalanceRoutes } from '#routes/person/low-balance.ts'
+import { type PaymentsDeps, paymentRoutes, shopRoutes } from '#routes/person/payments.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
@@ -82,7 +85,8 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps, WebhookRoutesDeps {
+export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps, PaymentsDeps, WebhookRoutesDeps {
+  lowBalances: LowBalances
   projects: Projects
   keys: Keys
   keyring: Callers
@@ -205,11 +209,17 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
       accountRoutes(scope, accounts)
       peoplePageRoutes(scope, accounts)
     })
+  addSurface(app, 'public', (scope) => {
+    scope.setErrorHandler(renderAiri)
+    shopRoutes(scope, deps)
+  })
   addSurface(app, 'person', (scope) => {
     scope.setErrorHandler(renderAiri)
     scope.decorateRequest(clientKeyDecorator)
     scope.addHook('onRequest', requirePerson(deps.keyring, 'read'))
     fluxRoutes(scope, deps)
+    lowBalanceRoutes(scope, deps)
+    paymentRoutes(scope, deps)
   })
   addSurface(app, 'admin', (scope) => {
     scope.decorateRequest(actorDecorator)

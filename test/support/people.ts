@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { Db } from '#db/pool.ts'
 import { createFluxGrants } from '#domain/flux/flux-grants.ts'
 import { createFluxHistory } from '#domain/flux/flux-history.ts'
+import { createLowBalances } from '#domain/flux/low-balance.ts'
 import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import { createGrants, type Grants } from '#domain/grants.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { createKeys } from '#domain/keys.ts'
+import { createPaymentLists } from '#domain/payments/payment-lists.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
 import { createUsers, type User } from '#domain/people/users.ts'
 import { type Scope, scopeSet, scopes } from '#domain/scopes.ts'
@@ -45,6 +47,10 @@ export function peopleDeps(db: Db, slot: TestSlot) {
       openProject: personalProjects(db, grants, 0).open,
     }),
     grantReversals: createGrantReversals({ db, slot }),
+    lowBalances: createLowBalances({ db, sendMail: async () => undefined, fluxNanousd: 1_000_000n }),
+    paymentLists: createPaymentLists({ db }),
+    payments: undefined,
+    trusts: () => false,
   }
 }
 

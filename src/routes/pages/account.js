@@ -4,6 +4,14 @@ import { attempt, byId, call, element, follow, say } from './page-tools.js'
 const HISTORY_PAGE = 20
 const KEYS_PAGE = 100
 const KINDS = { debit: 'Call', credit: 'Purchase', initial: 'Welcome', promo: 'Gift', refund: 'Refund' }
+const NAMES = {
+  refund: 'Refund',
+  expiry: 'Expired',
+  reversal: 'Taken back',
+  claw_back: 'Payment taken back',
+  repayment: 'Debt paid',
+  reinstatement: 'Given again',
+}
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 
 /** Digits in groups of three, however many: an amount is exact, and stays text. */
@@ -72,12 +80,12 @@ async function showHistory() {
   const { records, hasMore } = await call('GET', `/api/v1/flux/history?limit=${HISTORY_PAGE}&offset=${shownRecords}`)
   shownRecords += records.length
   byId('records').append(
-    ...records.map(({ type, amount, description, createdAt }) =>
+    ...records.map(({ type, amount, description, createdAt, metadata }) =>
       element(
         'tr',
         {},
         element('td', {}, time(createdAt)),
-        cell(KINDS[type] ?? type),
+        cell(NAMES[metadata?.kind] ?? KINDS[type] ?? type),
         cell(description ?? ''),
         cell(`${type === 'debit' ? '−' : '+'}${grouped(String(amount).replace(/^-/, ''))}`, 'number'),
       ),
