@@ -7,6 +7,7 @@ import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
 import { accountProblems, accountSettings, readSocialProviders } from './account-settings.ts'
 import { mailProblems, mailSettings } from './mail-settings.ts'
+import { oidcProblems, oidcSettings } from './oidc-settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
 const seconds = (count: number) => count * 1000
@@ -121,6 +122,7 @@ export const settings = {
   }),
 
   ...accountSettings,
+  ...oidcSettings,
   ...mailSettings,
   POSTHOG_API_KEY: secret(
     'Sends events of people to PostHog, best effort: docs/analytics.md. Nothing is sent when unset.',
@@ -217,7 +219,7 @@ export function parseConfig(env: Record<string, string | undefined>) {
     providers = found
     const social = readSocialProviders(read)
     socialProviders = social.found
-    return [...problems, ...social.problems, ...accountProblems(read), ...mailProblems(read)]
+    return [...problems, ...social.problems, ...accountProblems(read), ...oidcProblems(read), ...mailProblems(read)]
   })
   const embedded = values.DATABASE_URL === undefined
   const missing = (

@@ -17,7 +17,7 @@ const EVIL = '<img src=x onerror=alert(1)>'
 
 // What people can do here is answered by the fakes below; test/people/journey.test.ts has the real ones.
 const accounts: NonNullable<HttpAppDeps['accounts']> = {
-  ...{ publicUrl: undefined, proxies: undefined, social: ['google', 'github'] },
+  ...{ publicUrl: undefined, hasApps: false, proxies: undefined, social: ['google', 'github'] },
   handle: async () => new Response('{}', { status: 404, headers: { 'content-type': 'application/json' } }),
   limit: () => ({ max: 1_000, windowMs: 1_000 }),
   trusts: () => false,
