@@ -17,7 +17,7 @@ export interface AccessTokensOptions {
 const ALGORITHM = 'RS256'
 /** A key that was deleted is believed for so long at most. */
 const KEYS_KEPT_MS = 60_000
-/** An unknown key id makes the keys be read again, but not more often. */
+/** An unknown key id makes the keys be read again, unless one was in vain so shortly before. */
 const KEYS_COOLDOWN_MS = 1_000
 /** The clocks of several gateways. */
 const CLOCK_SECONDS = 5
@@ -29,33 +29,45 @@ type Keys = ReturnType<typeof createLocalJWKSet>
 export function createAccessTokens(options: AccessTokensOptions) {
   const { issuer, audience, clientIds } = options
   let keys: Keys | undefined
+  let reading: Promise<Keys> | undefined
   let readAt = Number.NEGATIVE_INFINITY
+  let missedAt = Number.NEGATIVE_INFINITY
 
-  async function readKeys(): Promise<Keys> {
-    const startedAt = performance.now()
-    const found = await options.signingKeys()
-    readAt = startedAt
-    keys = createLocalJWKSet({
-      keys: found.map(({ id, publicKey }) => ({ ...JSON.parse(publicKey), kid: id, alg: ALGORITHM })),
+  /** At most one at a time: whoever comes meanwhile waits for it. */
+  function readKeys(): Promise<Keys> {
+    reading ??= (async () => {
+      const startedAt = performance.now()
+      const found = await options.signingKeys()
+      readAt = startedAt
+      keys = createLocalJWKSet({
+        keys: found.map(({ id, publicKey }) => ({ ...JSON.parse(publicKey), kid: id, alg: ALGORITHM })),
+      })
+      return keys
+    })().finally(() => {
+      reading = undefined
     })
-    return keys
+    return reading
   }
 
   /** Undefined for a token that is not good. Rejects when the keys cannot be read. */
   async function verify(token: string, expected: JWTVerifyOptions): Promise<JWTPayload | undefined> {
     const rules = { ...expected, issuer, algorithms: [ALGORITHM] }
-    const age = performance.now() - readAt
-    const known = keys !== undefined && age < KEYS_KEPT_MS ? keys : await readKeys()
+    const check = async (by: Keys) => (await jwtVerify(token, by, rules)).payload
+    const known = keys !== undefined && performance.now() - readAt < KEYS_KEPT_MS ? keys : await readKeys()
     try {
-      try {
-        return (await jwtVerify(token, known, rules)).payload
-      } catch (error) {
-        if (!(error instanceof errors.JWKSNoMatchingKey) || performance.now() - readAt < KEYS_COOLDOWN_MS) throw error
-      }
-      return (await jwtVerify(token, await readKeys(), rules)).payload
+      return await check(known)
     } catch (error) {
-      if (error instanceof errors.JOSEError) return undefined
-      throw error
+      if (!(error instanceof errors.JOSEError)) throw error
+      const isNewKey = error instanceof errors.JWKSNoMatchingKey
+      if (!isNewKey || performance.now() - missedAt < KEYS_COOLDOWN_MS) return undefined
+    }
+    const fresh = await readKeys()
+    try {
+      return await check(fresh)
+    } catch (error) {
+      if (!(error instanceof errors.JOSEError)) throw error
+      if (error instanceof errors.JWKSNoMatchingKey) missedAt = performance.now()
+      return undefined
     }
   }
 

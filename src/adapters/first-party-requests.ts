@@ -15,6 +15,9 @@ const OPEN_PATHS = new Set([
   ...['/oauth2/authorize', '/oauth2/token', '/oauth2/userinfo', '/oauth2/introspect', '/oauth2/revoke'],
   ...['/oauth2/end-session', '/oauth2/end-session/confirm'],
 ])
+/** What apps ask of the session with their access token. */
+const SESSION_PATHS = new Set(['/get-session', '/sign-out'])
+const ACCESS_TOKEN = /^Bearer +(eyJ[\w-]+\.[\w-]+\.[\w-]+)$/i
 const FORM = 'application/x-www-form-urlencoded'
 const JSON_TYPE = 'application/json'
 const GUARDED = /^\/+(?:oauth2|admin)(?:\/|$)/i
@@ -45,6 +48,18 @@ export function createFirstPartyRequests(options: FirstPartyRequestsOptions) {
     return signedOut(request, headers, addressAfter(client, asked) ?? new URL('/auth/sign-in', oidc.audience))
   }
 
+  /** The session of an access token is asked about, or ended. Its own token stays here: it would outlive the other. */
+  async function asSession(request: Request, accessToken: string): Promise<Response> {
+    const headers = new Headers(request.headers)
+    headers.delete('cookie')
+    headers.set('authorization', `Bearer ${(await oidc.sessionTokenOf(accessToken)) ?? ''}`)
+    const answer = await handle(new Request(request, { headers }))
+    const body: unknown = await answer.json().catch(() => null)
+    const session: unknown = Reflect.get(Object(body), 'session')
+    if (session instanceof Object) Reflect.set(session, 'token', accessToken)
+    return Response.json(body, { status: answer.status })
+  }
+
   return async (request: Request): Promise<Response> => {
     const url = new URL(request.url)
     const wellKnown = WELL_KNOWN.exec(url.pathname)?.[1]
@@ -58,8 +73,10 @@ export function createFirstPartyRequests(options: FirstPartyRequestsOptions) {
       const asked = await paramsOf(request)
       return handle(withParams(request, asFirstParty(asked, oidc.audience, clients.get(asked.get('client_id') ?? ''))))
     }
+    if (path === '/oauth2/token') return handle(withParams(request, namingUs(await paramsOf(request), oidc.audience)))
     if (path === '/oauth2/end-session') return endSession(request, await paramsOf(request))
-    return handle(request)
+    const token = SESSION_PATHS.has(path) ? accessTokenOf(request) : undefined
+    return token === undefined ? handle(request) : asSession(request, token)
   }
 }
 
@@ -68,7 +85,7 @@ export function createFirstPartyRequests(options: FirstPartyRequestsOptions) {
  * machine has the port that is configured, unless any will do.
  */
 function asFirstParty(asked: URLSearchParams, audience: string, client: OidcClient | undefined): URLSearchParams {
-  const params = new URLSearchParams(asked)
+  const params = namingUs(asked, audience)
   if (!params.has('resource')) params.set('resource', audience)
   const prompt = params.get('prompt')
   if (prompt !== null && params.getAll('prompt').length === 1) {
@@ -81,6 +98,12 @@ function asFirstParty(asked: URLSearchParams, audience: string, client: OidcClie
   if (client?.anyLoopbackPort === false && redirectUri !== null && !client.redirectUris.includes(redirectUri))
     params.delete('redirect_uri')
   return params
+}
+
+/** Libraries of URLs put a slash behind a name without a path. */
+function namingUs(asked: URLSearchParams, audience: string): URLSearchParams {
+  const isUs = (name: string, value: string) => name === 'resource' && value === `${audience}/`
+  return new URLSearchParams([...asked].map(([name, value]) => [name, isUs(name, value) ? audience : value]))
 }
 
 /** Undefined when the app named none, or one that is not configured. */
@@ -133,6 +156,10 @@ function withParams(request: Request, params: URLSearchParams): Request {
   const headers = new Headers(request.headers)
   headers.set('content-type', FORM)
   return new Request(url, { method: request.method, headers, body: params.toString() })
+}
+
+function accessTokenOf(request: Request): string | undefined {
+  return ACCESS_TOKEN.exec(request.headers.get('authorization') ?? '')?.[1]
 }
 
 /** Of the browser alone: a token would be another session's. */

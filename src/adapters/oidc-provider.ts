@@ -29,6 +29,8 @@ export interface OidcSettings {
   mayIssue(holder: TokenHolder): Promise<boolean>
   /** What an ID token of ours says, however old it is; undefined when it is none. */
   readIdToken(token: string): Promise<{ clientId: string; sessionId: string } | undefined>
+  /** The token of the session that an access token belongs to; undefined when that is over. */
+  sessionTokenOf(accessToken: string): Promise<string | undefined>
   endSession(sessionId: string): Promise<void>
 }
 

@@ -16,10 +16,18 @@ export function openOidc({ config }: Pick<Parts, 'config'>, { db, users }: { db:
     ...{ issuer, audience, signingKeys: sessions.signingKeys },
     clientIds: new Set(clients.map(({ id }) => id)),
   })
+  /** The living session of an access token that is good. Rejects when that cannot be told. */
+  async function findSession(accessToken: string) {
+    const holder = await tokens.verify(accessToken)
+    if (holder === undefined) return undefined
+    const session = await sessions.find(holder.sessionId)
+    return session?.userId === holder.userId ? session : undefined
+  }
   const settings: OidcSettings = {
     ...{ clients, audience, issuer, readIdToken: tokens.readIdToken, endSession: sessions.end },
+    sessionTokenOf: async (accessToken) => (await findSession(accessToken))?.token,
     async mayIssue({ userId, sessionId, renews }) {
-      if ((await sessions.userIdOf(sessionId)) !== userId) return false
+      if ((await sessions.find(sessionId))?.userId !== userId) return false
       if ((await users.find(userId))?.banned !== false) return false
       if (renews) await sessions.renew(sessionId)
       return true
@@ -32,12 +40,8 @@ export function openOidc({ config }: Pick<Parts, 'config'>, { db, users }: { db:
     /** Whether a token says that it is of this installation. */
     issued: (token: string) => issuerOf(token) === issuer,
 
-    /** The user of an access token; undefined when it is not good, or its session is over. Rejects when that cannot be told. */
-    async findUserId(token: string): Promise<string | undefined> {
-      const holder = await tokens.verify(token)
-      if (holder === undefined) return undefined
-      return (await sessions.userIdOf(holder.sessionId)) === holder.userId ? holder.userId : undefined
-    },
+    /** Undefined for an access token that is not good, or whose session is over. Rejects when that cannot be told. */
+    findUserId: async (accessToken: string) => (await findSession(accessToken))?.userId,
   }
 }
 

@@ -88,6 +88,30 @@ test('an app signs the person out: with the browser, and alone by what it was gi
   }
 })
 
+test('with an access token an app asks who is signed in, and signs out, without coming by the token of the session', async () => {
+  const { app, gateway } = bench
+  const person = await bench.signUp()
+  const tokens = await app.signIn(person)
+  await works(tokens)
+  const ask = (path: string, key: string, body?: unknown) =>
+    gateway.chat(body, { path: `/api/auth${path}`, key, method: body === undefined ? 'GET' : 'POST' })
+  const asked = await ask('/get-session', tokens.accessToken)
+  assert.deepEqual([asked.json.user.email, asked.json.session.token], [person.email, tokens.accessToken])
+  assert.deepEqual(
+    Object.keys(asked.headers).filter((name) => /cookie|set-auth/.test(name)),
+    [],
+  )
+  const { rows } = await gateway.db.query('select token from auth_session where user_id = $1', [person.userId])
+  for (const { token } of rows) assert(!asked.text.includes(token))
+  const forged = `${tokens.accessToken.slice(0, -8)}AAAAAAAA`
+  assert.equal((await ask('/get-session', forged)).json, null)
+  await ask('/sign-out', forged, {})
+  await works(tokens)
+  assert.equal((await ask('/sign-out', tokens.accessToken, {})).status, 200)
+  await isOver(tokens)
+  assert.equal((await ask('/get-session', tokens.accessToken)).json, null)
+})
+
 test('an app sends nobody elsewhere by signing out, and ends nothing that it does not show to be its own', async () => {
   const { app, auth } = bench
   const person = await bench.signUp()

@@ -48,6 +48,9 @@ test('an app signs a person in, calls a model at their expense, and goes on with
   )
   assert.equal((await app.userInfo(tokens)).email, person.email)
 
+  const named = await app.authorize(person, { resource: `${ORIGIN}/` })
+  assert.equal((await call(await app.exchange(named.callback, named.verifier))).status, 200)
+
   const next = await app.refresh(tokens)
   assert.notEqual(next.refreshToken, tokens.refreshToken)
   assert.equal((await call(next)).status, 200)
@@ -88,6 +91,22 @@ test('clients find the provider at the root and where its issuer leads, and its 
     assert.deepEqual([key.alg, key.kty, key.d, key.p], ['RS256', 'RSA', undefined, undefined])
   const { rows } = await gateway.db.query('select private_key as sealed from auth_jwk')
   for (const { sealed } of rows) assert.match(sealed, /^"[0-9a-f]+"$/)
+})
+
+test('pages of any origin may exchange and ask, and none may sign people in', async () => {
+  const { gateway } = bench
+  const preflight = (path: string) =>
+    gateway.chat(undefined, {
+      ...{ method: 'OPTIONS', path, key: null },
+      headers: { origin: 'https://app.example', 'access-control-request-method': 'POST' },
+    })
+  for (const name of ['oauth2/token', 'oauth2/userinfo', 'oauth2/revoke', 'get-session', 'jwks']) {
+    const { status, headers } = await preflight(`/api/auth/${name}`)
+    assert.deepEqual([status, headers['access-control-allow-origin']], [204, '*'], name)
+    assert.equal(headers['access-control-allow-credentials'], undefined)
+  }
+  for (const name of ['oauth2/authorize', 'sign-in/email', 'list-sessions'])
+    assert.equal((await preflight(`/api/auth/${name}`)).headers['access-control-allow-origin'], undefined, name)
 })
 
 test('a code is good once, with its verifier and its address, and takes back what a second use of it would steal', async () => {

@@ -6,13 +6,13 @@ const RENEWED_DAYS = 1
 /** Sessions as apps know them, by the ids in their tokens. */
 export function createAppSessions({ db }: { db: Db }) {
   return {
-    /** Whose a session is; undefined when it is over. */
-    async userIdOf(sessionId: string): Promise<string | undefined> {
-      const { rows } = await db.query<{ userId: string }>(
-        'select user_id as "userId" from auth_session where id = $1 and expires_at > clock_timestamp()',
+    /** Whose a session is, and its own token; undefined when it is over. */
+    async find(sessionId: string): Promise<{ userId: string; token: string } | undefined> {
+      const { rows } = await db.query<{ userId: string; token: string }>(
+        'select user_id as "userId", token from auth_session where id = $1 and expires_at > clock_timestamp()',
         [sessionId],
       )
-      return rows[0]?.userId
+      return rows[0]
     },
 
     /** Going on with an app counts as use of the session, as a page that is opened does. */

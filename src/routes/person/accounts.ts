@@ -29,7 +29,7 @@ const DISCOVERY_PATHS = ['openid-configuration', 'oauth-authorization-server'].f
 ])
 const OPEN_PATHS = new Set([
   ...['token', 'userinfo', 'revoke', 'end-session'].map((name) => `/api/auth/oauth2/${name}`),
-  '/api/auth/jwks',
+  ...['/api/auth/jwks', '/api/auth/get-session', '/api/auth/sign-out'],
   ...['/api/auth/.well-known/openid-configuration', '/api/auth/.well-known/oauth-authorization-server'],
   ...DISCOVERY_PATHS,
 ])
