@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { parseConfig } from '#src/config.ts'
@@ -13,6 +16,7 @@ import {
   PASSWORD,
   PHONE,
   refusal,
+  SECRET,
   WEB,
 } from '#test/support/oidc-bench.ts'
 
@@ -77,6 +81,7 @@ test('clients find the provider at the root and where its issuer leads, and its 
       const { status, json, headers } = await ask(path)
       assert.equal(status, 200, path)
       assert.equal(headers['access-control-allow-origin'], '*', path)
+      assert.equal(headers['ratelimit-limit'], '10000', 'counted as all of signing in')
       assert.deepEqual(
         [json.issuer, json.token_endpoint, json.jwks_uri, json.registration_endpoint],
         [`${ORIGIN}/api/auth`, `${ORIGIN}/api/auth/oauth2/token`, `${ORIGIN}/api/auth/jwks`, undefined],
@@ -299,6 +304,22 @@ test('without apps there is no provider', async () => {
   }
 })
 
+test('a gateway whose database was away at the first request answers the next', async () => {
+  const late = await createTestGateway({
+    env: { BETTER_AUTH_SECRET: SECRET, API_SERVER_URL: ORIGIN, OIDC_CLIENTS: JSON.stringify([WEB]) },
+  })
+  try {
+    const ask = async () =>
+      (await late.chat(undefined, { method: 'GET', path: '/.well-known/openid-configuration', key: null })).status
+    await late.db.query('alter table oauth_resource rename to oauth_resource_away')
+    assert(await ask().then((status) => status >= 500))
+    await late.db.query('alter table oauth_resource_away rename to oauth_resource')
+    assert.equal(await ask(), 200)
+  } finally {
+    await late.close()
+  }
+})
+
 test('OIDC_CLIENTS is a list of apps with addresses that nobody else can read', () => {
   const parse = (list: unknown, API_SERVER_URL = ORIGIN) =>
     parseConfig({ OIDC_CLIENTS: typeof list === 'string' ? list : JSON.stringify(list), API_SERVER_URL })
@@ -306,6 +327,13 @@ test('OIDC_CLIENTS is a list of apps with addresses that nobody else can read', 
     ...{ id: 'desktop', name: 'Desktop', redirectUris: ['http://127.0.0.1/cb'], anyLoopbackPort: true },
     postLogoutRedirectUris: [],
   })
+  const folder = mkdtempSync(join(tmpdir(), 'fluxgate-clients-'))
+  try {
+    writeFileSync(join(folder, 'clients.json'), JSON.stringify([WEB]))
+    assert.equal(parse(join(folder, 'clients.json')).OIDC_CLIENTS?.[0]?.id, 'stage-web')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
   for (const address of ['https://a.example/cb', 'http://[::1]:1/cb', 'capacitor://localhost/auth/callback'])
     parse([{ ...WEB, redirect_uris: [address] }])
   for (const bad of [
