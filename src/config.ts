@@ -7,6 +7,7 @@ import type { Secret } from '#lib/secret.ts'
 import { integer, oneOf, optional, readSettings, type Setting, secret, text, url } from '#lib/settings.ts'
 import { accountProblems, accountSettings, readSocialProviders } from './account-settings.ts'
 import { mailProblems, mailSettings } from './mail-settings.ts'
+import { oidcProblems, oidcSettings } from './oidc-settings.ts'
 import { paymentProblems, paymentSettings } from './payment-settings.ts'
 import { type ProviderSetting, providerSettings, readProviders } from './provider-settings.ts'
 
@@ -122,6 +123,7 @@ export const settings = {
   }),
 
   ...accountSettings,
+  ...oidcSettings,
   ...mailSettings,
   ...paymentSettings,
   POSTHOG_API_KEY: secret(
@@ -219,7 +221,8 @@ export function parseConfig(env: Record<string, string | undefined>) {
     providers = found
     const social = readSocialProviders(read)
     socialProviders = social.found
-    return [...problems, ...social.problems, ...accountProblems(read), ...mailProblems(read), ...paymentProblems(read)]
+    const parts = [accountProblems(read), oidcProblems(read), mailProblems(read), paymentProblems(read)]
+    return [...problems, ...social.problems, ...parts.flat()]
   })
   const embedded = values.DATABASE_URL === undefined
   const missing = (

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { BetterAuthOptions } from 'better-auth'
 import type pg from 'pg'
 import type { Secret } from '#lib/secret.ts'
+import { snakeNames as snake } from '#lib/snake-names.ts'
+import { createFirstPartyRequests } from './first-party-requests.ts'
+import { createOidcPlugins, type OidcSettings } from './oidc-provider.ts'
 
 /** A way to sign in with an account elsewhere. */
 export interface SocialProvider {
@@ -30,6 +33,8 @@ export interface BetterAuthSettings {
   maySignIn(userId: string): Promise<boolean>
   onSignUp(userId: string): void
   onSession(userId: string): void
+  /** Undefined: nobody signs in to apps with an account here. */
+  oidc?: OidcSettings | undefined
   /** Deletes the account of who has confirmed it; what of it lies in Better Auth's tables, too. Rejects when it is not done yet. */
   deletePerson(userId: string): Promise<void>
   /** A mail that was not sent, and whatever else goes wrong behind an answer. */
@@ -55,9 +60,6 @@ const LINK_SECONDS = 3600
 const MAGIC_LINK_SECONDS = 600
 const LOOPBACK = ['localhost:*', '127.0.0.1:*', '[::1]:*']
 
-const snake = (names: readonly string[]) =>
-  Object.fromEntries(names.map((name) => [name, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]))
-
 /** Better Auth on our tables. It is loaded here, at the first use: it takes a good part of a second. */
 export async function createSignInServer(settings: BetterAuthSettings): Promise<SignInServer> {
   const [{ betterAuth }, { APIError, isAPIError }, { bearer, magicLink }] = await Promise.all([
@@ -65,12 +67,15 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
     import('better-auth/api'),
     import('better-auth/plugins'),
   ])
+  const { oidc } = settings
   const refuseBanned = async (userId: string) => {
     if (await settings.maySignIn(userId)) return
     throw new APIError('FORBIDDEN', { code: 'BANNED_USER', message: 'This account is suspended.' })
   }
   const auth = betterAuth({
     ...optionsOf(settings),
+    // Tokens are for apps: a session is no way to one.
+    disabledPaths: ['/token'],
     onAPIError: {
       // What is not an answer of its own, such as a database that is away, is told by who called.
       onError(error) {
@@ -93,16 +98,19 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
         storeToken: 'hashed',
         sendMagicLink: ({ email, url }) => settings.sendMail(email, 'magic_link', { url }),
       }),
+      ...(oidc === undefined ? [] : await createOidcPlugins(oidc)),
     ],
   })
-  return {
-    handle: (request) => auth.handler(request),
-
-    async findSession(headers) {
-      const found = await auth.api.getSession({ headers, query: { disableCookieCache: true } })
-      return found === null ? undefined : { userId: found.user.id, sessionId: found.session.id }
-    },
+  const findSession = async (headers: Headers) => {
+    const found = await auth.api.getSession({ headers, query: { disableCookieCache: true } })
+    return found === null ? undefined : { userId: found.user.id, sessionId: found.session.id }
   }
+  if (oidc === undefined) return { handle: (request) => auth.handler(request), findSession }
+  const handle = createFirstPartyRequests({
+    ...{ oidc, findSession, handle: (request: Request) => auth.handler(request) },
+    signOut: (headers) => auth.api.signOut({ headers, asResponse: true }),
+  })
+  return { handle, findSession }
 }
 
 function optionsOf(settings: BetterAuthSettings): BetterAuthOptions {

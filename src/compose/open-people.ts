@@ -20,6 +20,7 @@ import { isLoopback } from '#lib/loopback.ts'
 import type { Secret } from '#lib/secret.ts'
 import type { Accounts } from '#routes/person/accounts.ts'
 import { openDeletion } from './open-deletion.ts'
+import { type Oidc, openOidc } from './open-oidc.ts'
 import type { Parts } from './parts.ts'
 import { socialDeletionPart } from './social-deletion-part.ts'
 
@@ -50,10 +51,11 @@ export function openPeople(parts: Parts, below: Below) {
   })
   // Also where accounts are off by now: what was begun is finished.
   const deletion = openDeletion(parts, db, deletionParts(parts, below))
+  const oidc = installation.authSecret === undefined ? undefined : openOidc(parts, { db, users })
   const signIn =
     installation.authSecret === undefined
       ? undefined
-      : openSignIn(parts, { ...below, secret: installation.authSecret, users, deletion })
+      : openSignIn(parts, { ...below, secret: installation.authSecret, users, deletion, oidc })
   const findToken = openTokenIssuer(parts, db)
   const signedIn =
     signIn === undefined && findToken === undefined
@@ -62,7 +64,8 @@ export function openPeople(parts: Parts, below: Below) {
           users,
           personalProjects,
           async findUserId(credential) {
-            if (credential.kind === 'bearer' && JWT.test(credential.text)) return findToken?.(credential.text)
+            if (credential.kind === 'bearer' && JWT.test(credential.text))
+              return oidc?.issued(credential.text) ? oidc.findUserId(credential.text) : findToken?.(credential.text)
             return (await (await signIn?.server())?.findSession(headersOf(credential)))?.userId
           },
         })
@@ -89,9 +92,16 @@ function deletionParts(parts: Parts, { db, deletionParts: given = [] }: Below): 
   ]
 }
 
-function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users; deletion: PersonDeletion }) {
+interface SignInDeps {
+  secret: Secret
+  users: Users
+  deletion: PersonDeletion
+  oidc: Oidc | undefined
+}
+
+function openSignIn(parts: Parts, below: Below & SignInDeps) {
   const { config, log, opened } = parts
-  const { db, sendMail, settings, secret, users, capture, deletion } = below
+  const { db, sendMail, settings, secret, users, capture, deletion, oidc } = below
   const onError = (error: unknown) => log.warn({ err: error }, 'signing in did not go well')
   const sweeper = createSessionSweeper({ db, everyMs: SWEEP_MS, onError })
   opened.defer(() => sweeper.close())
@@ -100,9 +110,10 @@ function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users;
   // Pages of this machine are trusted only by a gateway that nobody else reaches.
   const isLocal = isLoopback(config.HOST) && publicUrl === undefined
   let server: Promise<SignInServer> | undefined
-  const start = () => {
-    server ??= createSignInServer({
-      ...{ pool: db, secret, publicUrl, onError, sendMail },
+  const open = async () => {
+    await oidc?.prepare()
+    return createSignInServer({
+      ...{ pool: db, secret, publicUrl, onError, sendMail, oidc: oidc?.settings },
       trustedOrigins: [...origins, ...(isLocal ? ['http://localhost:*', 'http://127.0.0.1:*', 'http://[::1]:*'] : [])],
       social: config.socialProviders,
       sendChangeMail: (to, data) => sendMail(to, 'change_email', data),
@@ -114,11 +125,19 @@ function openSignIn(parts: Parts, below: Below & { secret: Secret; users: Users;
       },
       onSession: (userId) => capture?.({ event: 'session_started', userId }),
     })
+  }
+  const start = () => {
+    server ??= open().catch((error: unknown) => {
+      // A database that was away at the first request is asked again at the next.
+      server = undefined
+      throw error
+    })
     return server
   }
   const accounts: Accounts = {
     handle: async (request) => (await start()).handle(request),
     publicUrl,
+    hasApps: oidc !== undefined,
     social: config.socialProviders.map(({ id }) => id),
     limit: () => ({
       max: settings().get('AUTH_RATE_LIMIT_MAX'),

@@ -121,6 +121,17 @@ create table auth_account (
   constraint auth_account_pkey PRIMARY KEY (id)
 );
 
+create table auth_jwk (
+  id text not null,
+  public_key text not null,
+  private_key text not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone,
+  alg text,
+  crv text,
+  constraint auth_jwk_pkey PRIMARY KEY (id)
+);
+
 create table auth_session (
   id text not null,
   token text not null,
@@ -604,6 +615,64 @@ create table log_queue (
   batch_id uuid not null,
   queued_at timestamp with time zone default clock_timestamp() not null,
   constraint log_queue_pkey PRIMARY KEY (seq)
+);
+
+create table oauth_access_token (
+  id text not null,
+  token text not null,
+  client_id text not null,
+  session_id text not null,
+  user_id text not null,
+  reference_id text,
+  authorization_code_id text,
+  resources text,
+  requested_user_info_claims text,
+  refresh_id text,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  revoked timestamp with time zone,
+  confirmation jsonb,
+  scopes text not null,
+  constraint oauth_access_token_token_key UNIQUE (token),
+  constraint oauth_access_token_pkey PRIMARY KEY (id)
+);
+
+create table oauth_client (
+  id text not null,
+  client_id text not null,
+  constraint oauth_client_client_id_key UNIQUE (client_id),
+  constraint oauth_client_pkey PRIMARY KEY (id),
+  constraint oauth_client_check CHECK (false)
+);
+
+create table oauth_refresh_token (
+  id text not null,
+  token text not null,
+  client_id text not null,
+  session_id text not null,
+  user_id text not null,
+  reference_id text,
+  authorization_code_id text,
+  resources text,
+  requested_user_info_claims text,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  revoked timestamp with time zone,
+  rotated_at timestamp with time zone,
+  rotation_replay_response text,
+  rotation_replay_expires_at timestamp with time zone,
+  auth_time timestamp with time zone,
+  confirmation jsonb,
+  scopes text not null,
+  constraint oauth_refresh_token_token_key UNIQUE (token),
+  constraint oauth_refresh_token_pkey PRIMARY KEY (id)
+);
+
+create table oauth_resource (
+  id text not null,
+  identifier text not null,
+  constraint oauth_resource_identifier_key UNIQUE (identifier),
+  constraint oauth_resource_pkey PRIMARY KEY (id)
 );
 
 create table operator_event (
@@ -1196,6 +1265,24 @@ CREATE INDEX legacy_receipt_project ON fluxgate.legacy_receipt USING btree (proj
 
 CREATE UNIQUE INDEX log_head_kept ON fluxgate.log_head USING btree (((ended_at IS NULL))) WHERE (ended_at IS NULL);
 
+CREATE INDEX oauth_access_token_code ON fluxgate.oauth_access_token USING btree (authorization_code_id);
+
+CREATE INDEX oauth_access_token_expiry ON fluxgate.oauth_access_token USING btree (expires_at);
+
+CREATE INDEX oauth_access_token_refresh ON fluxgate.oauth_access_token USING btree (refresh_id);
+
+CREATE INDEX oauth_access_token_session ON fluxgate.oauth_access_token USING btree (session_id);
+
+CREATE INDEX oauth_access_token_user ON fluxgate.oauth_access_token USING btree (user_id);
+
+CREATE INDEX oauth_refresh_token_code ON fluxgate.oauth_refresh_token USING btree (authorization_code_id);
+
+CREATE INDEX oauth_refresh_token_expiry ON fluxgate.oauth_refresh_token USING btree (expires_at);
+
+CREATE INDEX oauth_refresh_token_session ON fluxgate.oauth_refresh_token USING btree (session_id);
+
+CREATE INDEX oauth_refresh_token_user ON fluxgate.oauth_refresh_token USING btree (user_id, client_id);
+
 CREATE INDEX operator_event_at ON fluxgate.operator_event USING btree (at, id);
 
 CREATE INDEX operator_event_waiting ON fluxgate.operator_event USING btree (at, id) WHERE (NOT spread);
@@ -1359,6 +1446,16 @@ alter table log_cosignature add constraint log_cosignature_log_id_size_fkey FORE
 alter table log_leaf add constraint log_leaf_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES receipt_batch(batch_id);
 
 alter table log_leaf add constraint log_leaf_log_id_fkey FOREIGN KEY (log_id) REFERENCES log_head(log_id);
+
+alter table oauth_access_token add constraint oauth_access_token_refresh_id_fkey FOREIGN KEY (refresh_id) REFERENCES oauth_refresh_token(id) ON DELETE CASCADE;
+
+alter table oauth_access_token add constraint oauth_access_token_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth_session(id) ON DELETE CASCADE;
+
+alter table oauth_access_token add constraint oauth_access_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table oauth_refresh_token add constraint oauth_refresh_token_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth_session(id) ON DELETE CASCADE;
+
+alter table oauth_refresh_token add constraint oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE CASCADE;
 
 alter table payment add constraint payment_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES account(id);
 
@@ -1898,6 +1995,16 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.person_banned()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  execute format('delete from %I.oauth_refresh_token where user_id = $1', tg_table_schema) using new.id;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.person_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2399,6 +2506,8 @@ CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, ex
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION no_change();
+
+CREATE TRIGGER banned AFTER UPDATE OF banned ON auth_user FOR EACH ROW WHEN (new.banned AND NOT old.banned) EXECUTE FUNCTION person_banned();
 
 CREATE TRIGGER changed AFTER UPDATE OF banned, ban_expires_at ON auth_user FOR EACH ROW WHEN (old.banned IS DISTINCT FROM new.banned OR old.ban_expires_at IS DISTINCT FROM new.ban_expires_at) EXECUTE FUNCTION person_changed();
 

@@ -48,7 +48,7 @@ import { isRegistryPath } from '#routes/llmring/registry.ts'
 import { renderDetail } from '#routes/llmring/render-detail.ts'
 import { isLlmringPath, type LlmringDeps, llmringSurface } from '#routes/llmring/surface.ts'
 import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
-import { type Accounts, accountRoutes } from '#routes/person/accounts.ts'
+import { type Accounts, accountRoutes, isAppPath } from '#routes/person/accounts.ts'
 import { renderAiri } from '#routes/person/airi-answers.ts'
 import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
 import { lowBalanceRoutes } from '#routes/person/low-balance.ts'
@@ -157,6 +157,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
   })
   app.addHook('onRequest', allowOrigins(deps.corsOrigins, isLlmringPath))
   app.addHook('onRequest', allowOrigins(['*'], isRegistryPath))
+  if (deps.accounts?.hasApps) app.addHook('onRequest', allowOrigins(['*'], isAppPath))
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {

@@ -17,7 +17,7 @@ const EVIL = '<img src=x onerror=alert(1)>'
 
 // What people can do here is answered by the fakes below; test/people/journey.test.ts has the real ones.
 const accounts: NonNullable<HttpAppDeps['accounts']> = {
-  ...{ publicUrl: undefined, proxies: undefined, social: ['google', 'github'] },
+  ...{ publicUrl: undefined, hasApps: false, proxies: undefined, social: ['google', 'github'] },
   handle: async () => new Response('{}', { status: 404, headers: { 'content-type': 'application/json' } }),
   limit: () => ({ max: 1_000, windowMs: 1_000 }),
   trusts: () => false,
@@ -117,6 +117,7 @@ test('pages are sent under a policy without anything inline', async () => {
     ['forms.js', /^text\/javascript/],
     ['account.js', /^text\/javascript/],
     ['page-tools.js', /^text\/javascript/],
+    ['relay.js', /^text\/javascript/],
   ] as const)
     assert.match(String((await app.inject(`/auth/${file}`)).headers['content-type']), type)
 })
@@ -195,7 +196,11 @@ test('signing in leads to pages of this server alone', { skip }, async () => {
 
 test('an app that asked for the sign-in is gone on with', { skip }, async () => {
   const asking = 'response_type=code&client_id=app&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb&state=s'
-  const { page, asked, close } = await openPage(`/auth/sign-in?${asking}&prompt=login`, {
+  const names = ['response_type', 'client_id', 'redirect_uri', 'state', 'prompt', 'exp', 'ba_iat', 'ba_param']
+  const signed = (exp: number) =>
+    `${asking}&prompt=login&exp=${exp}&ba_iat=1&${names.map((name) => `ba_param=${name}`).join('&')}&sig=x%2B%3D`
+  const soon = signed(Math.floor(Date.now() / 1000) + 600)
+  const { page, asked, close } = await openPage(`/auth/sign-in?${soon}&provider=none`, {
     'POST /api/auth/sign-in/email': () => ({ body: { token: 't' } }),
     'GET /api/auth/oauth2/authorize': () => ({ body: 'the app' }),
   })
@@ -203,8 +208,19 @@ test('an app that asked for the sign-in is gone on with', { skip }, async () => 
   await page.getByLabel('Password').fill('a good password')
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.waitForURL(`${base}/api/auth/oauth2/authorize?${asking}`)
-  assert.equal(Reflect.get(Object(asked[0]?.body), 'oauth_query'), `${asking}&prompt=login`)
+  assert.equal(Reflect.get(Object(asked[0]?.body), 'oauth_query'), soon)
   await close()
+
+  const late = await openPage(`/auth/sign-in?${signed(1)}`, {
+    'POST /api/auth/sign-in/email': () => ({ body: { token: 't' } }),
+    'GET /api/auth/oauth2/authorize': () => ({ body: 'the app' }),
+  })
+  await late.page.getByLabel('E-mail address').fill('ada@example.com')
+  await late.page.getByLabel('Password').fill('a good password')
+  await late.page.getByRole('button', { name: 'Sign in' }).click()
+  await late.page.waitForURL(`${base}/api/auth/oauth2/authorize?${asking}`)
+  assert.equal(Reflect.get(Object(late.asked[0]?.body), 'oauth_query'), undefined)
+  await late.close()
 })
 
 test('signing up, a link instead of a password, a new password', { skip }, async () => {

@@ -238,7 +238,7 @@ function buildApp(
     keyring,
     accounts: {
       handle: async () => new Response(null, { status: 404 }),
-      ...{ publicUrl: undefined, social: [], proxies: undefined },
+      ...{ publicUrl: undefined, hasApps: false, social: [], proxies: undefined },
       ...{ limit: () => ({ max: 1_000, windowMs: 60_000 }), trusts: () => false },
     },
     isAdministrator: createAdministrators({ users: createUsers({ db }), emails: new Set([ADMIN_EMAIL]) }),

@@ -201,10 +201,11 @@ async function erasePerson(tx: Tx, userId: string, afterglowMs: number): Promise
      where id = $1`,
     [projectId],
   )
-  // Links that were sent and not opened yet: one of them could bring the account back.
+  // Links that were sent and not opened yet, one of which could bring the account back, and what apps have not fetched.
   await tx.query(
     `delete from auth_verification v using auth_user u
-     where u.id = $1 and (v.value = u.id or position('"' || u.email || '"' in lower(v.value)) > 0)`,
+     where u.id = $1 and (v.value = u.id or position('"' || u.id || '"' in v.value) > 0
+       or position('"' || u.email || '"' in lower(v.value)) > 0)`,
     [userId],
   )
   const { rowCount } = await tx.query('delete from auth_user where id = $1', [userId])

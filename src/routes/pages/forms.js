@@ -1,5 +1,5 @@
 // @ts-nocheck The types of a browser are not those of this project.
-import { attempt, byId, call, element, follow, nextPage, say } from './page-tools.js'
+import { attempt, byId, call, element, follow, followToApp, nextPage, say } from './page-tools.js'
 
 const NAMES = { google: 'Google', github: 'GitHub', apple: 'Apple' }
 const page = document.querySelector('main').dataset
@@ -7,10 +7,22 @@ const query = new URLSearchParams(location.search)
 const form = document.querySelector('form')
 const button = form?.querySelector('button')
 
-/** What an app asked for goes along, so that the server can answer with where it goes on. */
-const asked = () => (query.has('client_id') ? { oauth_query: location.search.slice(1) } : {})
+/** An app asked for the sign-in. */
+const forApp = query.has('client_id')
+
+/**
+ * What it asked for, as the server signed it, so that the server can answer with where it goes on. That is good for some
+ * minutes; after that, whoever has signed in asks anew.
+ */
+function asked() {
+  const signed = new Set([...query.getAll('ba_param'), 'sig'])
+  if (!forApp || signed.size === 1 || Number(query.get('exp')) * 1000 < Date.now()) return {}
+  return { oauth_query: new URLSearchParams([...query].filter(([name]) => signed.has(name))).toString() }
+}
+
 const given = (name) => form.elements.namedItem(name).value
-const VERIFIED = '/auth/verify-email'
+/** Where the link of a mail leads: for an app, to where it goes on. */
+const verified = forApp ? nextPage() : '/auth/verify-email'
 
 /** Replaces the form by what comes next. */
 function done(text) {
@@ -29,28 +41,29 @@ const submits = {
     const answer = await call('POST', '/api/auth/sign-in/email', {
       email: given('email'),
       password: given('password'),
-      callbackURL: VERIFIED,
+      callbackURL: verified,
       ...asked(),
     })
-    follow(answer?.url && query.has('client_id') ? answer.url : nextPage())
+    if (forApp && answer?.url) followToApp(answer.url)
+    else follow(nextPage())
   },
   async 'sign-up'() {
     await call('POST', '/api/auth/sign-up/email', {
       name: given('name'),
       email: given('email'),
       password: given('password'),
-      callbackURL: VERIFIED,
+      callbackURL: verified,
     })
     done('Look into your mail: a link there confirms your address and finishes your account.')
   },
   async 'verify-email'() {
-    await call('POST', '/api/auth/send-verification-email', { email: given('email'), callbackURL: VERIFIED })
+    await call('POST', '/api/auth/send-verification-email', { email: given('email'), callbackURL: verified })
     done('If there is an account with this address that is not confirmed, the link is on its way.')
   },
   async 'forgot-password'() {
     await call('POST', '/api/auth/request-password-reset', {
       email: given('email'),
-      redirectTo: '/auth/reset-password',
+      redirectTo: `/auth/reset-password${forApp ? location.search : ''}`,
     })
     done('If there is an account with this address, the link is on its way.')
   },

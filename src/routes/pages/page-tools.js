@@ -67,7 +67,9 @@ export function nextPage() {
   const query = new URLSearchParams(location.search)
   // An app that asked for the sign-in: it goes on where it was.
   if (query.has('client_id')) {
-    for (const name of ['provider', 'prompt', 'sig', 'exp']) query.delete(name)
+    const ours = [...query.keys()].filter((name) => name.startsWith('ba_'))
+    // Who comes from here has just signed in, which is what these two ask for.
+    for (const name of ['provider', 'prompt', 'max_age', 'sig', 'exp', ...ours]) query.delete(name)
     return `/api/auth/oauth2/authorize?${query}`
   }
   const next = query.get('next') ?? ''
@@ -81,6 +83,14 @@ export function follow(address) {
   const url = new URL(address, location.href)
   const isNear = url.protocol === 'http:' && isLocal(url) && isLocal(location)
   if (url.origin !== location.origin && url.protocol !== 'https:' && !isNear)
+    throw new Error('The server named no page to go to.')
+  location.assign(url)
+}
+
+/** Goes back to an app, which may be one of this machine with a scheme of its own; the server knows its addresses. */
+export function followToApp(address) {
+  const url = new URL(address, location.href)
+  if (['javascript:', 'data:', 'blob:', 'vbscript:'].includes(url.protocol))
     throw new Error('The server named no page to go to.')
   location.assign(url)
 }

@@ -12,12 +12,31 @@ export interface Accounts {
   handle(request: Request): Promise<Response>
   /** Where clients reach this gateway; undefined on this machine alone. */
   publicUrl: string | undefined
+  /** Whether people sign in to apps with their account here. */
+  hasApps: boolean
   social: readonly string[]
   /** Requests of one address below /api/auth. */
   limit(): { max: number; windowMs: number }
   proxies: ProxyTrust | undefined
   /** Whether cookies may speak for a page of this origin. */
   trusts(origin: string): boolean
+}
+
+/** Where clients look: at the root, or where the path of the issuer leads. Below /api/auth it is there as well. */
+const DISCOVERY_PATHS = ['openid-configuration', 'oauth-authorization-server'].flatMap((name) => [
+  `/.well-known/${name}`,
+  `/.well-known/${name}/api/auth`,
+])
+const OPEN_PATHS = new Set([
+  ...['token', 'userinfo', 'revoke', 'end-session'].map((name) => `/api/auth/oauth2/${name}`),
+  ...['/api/auth/jwks', '/api/auth/get-session', '/api/auth/sign-out'],
+  ...['/api/auth/.well-known/openid-configuration', '/api/auth/.well-known/oauth-authorization-server'],
+  ...DISCOVERY_PATHS,
+])
+
+/** What apps call from pages of their own: cookies play no part in it. */
+export function isAppPath(path: string): boolean {
+  return OPEN_PATHS.has(path)
 }
 
 const BODY_BYTES_MAX = 64 * 1024
@@ -81,13 +100,17 @@ export function accountRoutes(app: HttpInstance, accounts: Accounts) {
           headers: { 'retry-after': String(reset) },
         })
     })
+    const relayed = async (request: FastifyRequest, reply: FastifyReply) =>
+      relay(await accounts.handle(toFetch(request, accounts)), reply)
+    if (accounts.hasApps)
+      for (const path of DISCOVERY_PATHS) scope.get(path, { exposeHeadRoute: false, schema: { hide: true } }, relayed)
     for (const method of ['GET', 'POST'] as const)
       scope.route({
         method,
         url: '/api/auth/*',
         ...(method === 'GET' && { exposeHeadRoute: false }),
         schema: { hide: true },
-        handler: async (request, reply) => relay(await accounts.handle(toFetch(request, accounts)), reply),
+        handler: relayed,
       })
     done()
   })
