@@ -85,6 +85,7 @@ export async function createBareGateway(
         connectTimeoutMs: config.CONNECT_TIMEOUT_MS,
       }),
       openCalls,
+      rateLimits: { enter: () => undefined },
       alarms: { note: () => undefined },
       limits: {
         bodyBytesMax: config.BODY_BYTES_MAX,

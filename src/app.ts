@@ -11,6 +11,7 @@ import { createContentSweeper } from '#domain/conversations/retention.ts'
 import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key-manifests.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLimitEditor } from '#domain/limits/limit-editor.ts'
 import { createLogSigner } from '#domain/log/log-signer.ts'
 import { stripeDeletionPart } from '#domain/payments/end-customer.ts'
 import { createProjects } from '#domain/projects.ts'
@@ -41,6 +42,7 @@ import { openLog } from './compose/open-log.ts'
 import { openMail } from './compose/open-mail.ts'
 import { openPayments } from './compose/open-payments.ts'
 import { openPeople } from './compose/open-people.ts'
+import { openRateLimits } from './compose/open-rate-limits.ts'
 import { openReceiptDesk } from './compose/open-receipt-desk.ts'
 import { openRegistry } from './compose/open-registry.ts'
 import { openRouter } from './compose/open-router.ts'
@@ -91,7 +93,8 @@ export async function createApp(config: Config, installation: Installation, log:
     ...{ db, provider, slot: books.slot, settings: router.feed.settings },
     ...{ users: people.users, trusts: people.trusts, sendMail, capture },
   })
-  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture, alarms })
+  const rateLimits = await openRateLimits(parts, { db, settings: router.feed.settings, slot: books.slot })
+  const gateway = await openGateway(parts, { db, priceBook, books, router, people, capture, alarms, rateLimits })
   const modelRegistry = await openRegistry(parts, { db, priceBook, traits: await readModelTraits() })
   const projects = createProjects({ db })
   const keys = createKeys({ db })
@@ -128,6 +131,7 @@ export async function createApp(config: Config, installation: Installation, log:
     isAdministrator: people.isAdministrator,
     auditTrail: createAuditTrail({ db }),
     allowedModels: createAllowedModels({ db }),
+    limitEditor: createLimitEditor({ db }),
     refunds: createRefunds({ db, slot: books.slot }),
     wallets: createWallets({ db }),
     ...router.editors,

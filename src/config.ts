@@ -181,6 +181,11 @@ export const settings = {
     min: 100,
     max: seconds(60),
   }),
+  RATE_LIMIT_WAIT_MS: integer(
+    'How long an admission waits for rate limits that gateways count together, before this one counts by itself.',
+    250,
+    { min: 10, max: seconds(10) },
+  ),
   SETTLE_WAIT_MS: integer('How long a complete answer waits for a database that is away.', seconds(60), {
     min: 100,
     max: seconds(600),

@@ -225,6 +225,20 @@ const acts: Record<
       body: { models: null },
     }),
   },
+  'PUT /api/admin/projects/{id}/rate-limits': {
+    action: 'project.limit_rates',
+    send: async () => ({
+      line: `PUT /api/admin/projects/${(await api.openProject('rated')).projectId}/rate-limits`,
+      body: { limits: { requestsPerMinute: 5 } },
+    }),
+  },
+  'PUT /api/admin/keys/{id}/rate-limits': {
+    action: 'key.limit_rates',
+    send: async () => ({
+      line: `PUT /api/admin/keys/${(await api.openProject('rated key')).keyId}/rate-limits`,
+      body: { limits: null },
+    }),
+  },
   'POST /api/admin/webhooks': {
     action: 'webhook.create',
     send: async () => ({ line: 'POST /api/admin/webhooks', body: { url: 'https://hooks.example/a' } }),

@@ -5,6 +5,7 @@ import { createBudgetWords } from '#domain/budgets/budget-words.ts'
 import { createCallers } from '#domain/callers.ts'
 import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import { createKeyring } from '#domain/keyring.ts'
+import type { RateLimits } from '#domain/limits/rate-limits.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { PriceBook } from '#domain/price-book.ts'
 import { createDispatcher } from '#gateway/dispatcher.ts'
@@ -32,12 +33,13 @@ interface Below {
   people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts'>
   capture?: Capture | undefined
   alarms: CredentialAlarms
+  rateLimits: RateLimits
 }
 
 /** The hot path and what it reaches: providers, the simulator, client keys. */
 export async function openGateway(
   parts: Parts,
-  { db, priceBook, books, router, people, capture, alarms }: Below,
+  { db, priceBook, books, router, people, capture, alarms, rateLimits }: Below,
 ): Promise<SpeechGateway> {
   const { config, log, registry, opened } = parts
   const upstream = createUpstreamHttp({
@@ -99,6 +101,7 @@ export async function openGateway(
     upstream,
     alarms,
     openCalls,
+    rateLimits,
     limits: {
       bodyBytesMax: config.BODY_BYTES_MAX,
       frameBytesMax: config.FRAME_BYTES_MAX,

@@ -74,6 +74,7 @@ create table api_key (
   legacy boolean default false not null,
   user_id text,
   allowed_models text[],
+  rate_limits text,
   constraint api_key_hash_key UNIQUE (hash),
   constraint api_key_rotated_to_key UNIQUE (rotated_to),
   constraint api_key_pkey PRIMARY KEY (id),
@@ -82,6 +83,7 @@ create table api_key (
   constraint api_key_hash_check CHECK ((length(hash) = 32)),
   constraint api_key_id_check CHECK ((id ~ '^key_[0-9a-z]{16,32}$'::text)),
   constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint api_key_rate_limits_check CHECK ((octet_length(rate_limits) <= 1000)),
   constraint api_key_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'ingest'::text, 'read'::text, 'admin'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 4)) AND (array_position(scopes, NULL::text) IS NULL)))
 );
 
@@ -747,6 +749,7 @@ create table project (
   low_since timestamp with time zone,
   allowed_models text[],
   low_mailed_at timestamp with time zone,
+  rate_limits text,
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
@@ -758,7 +761,8 @@ create table project (
   constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   constraint project_id_check CHECK ((id ~ '^prj_[0-9a-z]{16,32}$'::text)),
   constraint project_low_balance_nanousd_check CHECK (((low_balance_nanousd >= 1) AND (low_balance_nanousd <= '1000000000000000000'::bigint))),
-  constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+  constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+  constraint project_rate_limits_check CHECK ((octet_length(rate_limits) <= 1000))
 );
 
 create table project_member (
@@ -769,6 +773,21 @@ create table project_member (
   constraint project_member_pkey PRIMARY KEY (project_id, user_id),
   constraint project_member_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'editor'::text, 'viewer'::text])))
 );
+
+create table rate_lease (
+  subject text not null,
+  id text not null,
+  expires_at timestamp with time zone not null,
+  constraint rate_lease_pkey PRIMARY KEY (subject, id)
+);
+
+create table rate_window (
+  subject text not null,
+  minute bigint not null,
+  requests bigint not null,
+  tokens bigint not null,
+  constraint rate_window_pkey PRIMARY KEY (subject)
+) with (fillfactor=50);
 
 create table receipt_batch (
   batch_id uuid not null,
@@ -1304,6 +1323,8 @@ CREATE INDEX payment_wallet ON fluxgate.payment USING btree (wallet_id, created_
 CREATE INDEX project_low_balance ON fluxgate.project USING btree (id) WHERE (low_balance_nanousd IS NOT NULL);
 
 CREATE INDEX project_member_user ON fluxgate.project_member USING btree (user_id);
+
+CREATE INDEX rate_lease_expiry ON fluxgate.rate_lease USING btree (expires_at);
 
 CREATE INDEX reported_log_conversation ON fluxgate.reported_log USING btree (project_id, conversation_id, occurred_at, id) WHERE (conversation_id IS NOT NULL);
 
@@ -2041,6 +2062,68 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION fluxgate.rate_enter(p_id text, p_lease_ms bigint, p_subject text[], p_requests bigint[], p_tokens bigint[], p_concurrent bigint[])
+ RETURNS TABLE(refused integer, left_ms bigint, requests bigint[], tokens bigint[], concurrent bigint[])
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  v_ms bigint; v_minute bigint; v_refused integer := 0; v_r bigint[] := '{}'; v_t bigint[] := '{}'; v_c bigint[] := '{}';
+  v_count bigint; w rate_window;
+begin
+  insert into rate_window (subject, minute, requests, tokens) select s, 0, 0, 0 from unnest(p_subject) s order by s on conflict do nothing;
+  perform 1 from rate_window where subject = any (p_subject) order by subject for update;
+  v_ms := (extract(epoch from clock_timestamp()) * 1000)::bigint; -- after the wait for the locks
+  v_minute := v_ms / 60000;
+  delete from rate_lease where subject = any (p_subject) and expires_at < clock_timestamp();
+  for i in 1..cardinality(p_subject) loop
+    select * into w from rate_window where subject = p_subject[i];
+    if w.minute <> v_minute then
+      w.requests := 0;
+      w.tokens := case when p_tokens[i] < 0 then 0 else greatest(0, w.tokens - p_tokens[i] * (v_minute - w.minute)) end;
+    end if;
+    select count(*) into v_count from rate_lease where subject = p_subject[i];
+    if v_refused = 0 then
+      v_refused := case when p_requests[i] >= 0 and w.requests >= p_requests[i] then i * 10 + 1
+                        when p_tokens[i] >= 0 and w.tokens >= p_tokens[i] then i * 10 + 2
+                        when p_concurrent[i] >= 0 and v_count >= p_concurrent[i] then i * 10 + 3 else 0 end;
+    end if;
+    v_r := v_r || w.requests;
+    v_t := v_t || w.tokens;
+    v_c := v_c || v_count;
+  end loop;
+  if v_refused = 0 then
+    for i in 1..cardinality(p_subject) loop
+      v_r[i] := v_r[i] + 1;
+      update rate_window set minute = v_minute, requests = v_r[i], tokens = v_t[i] where subject = p_subject[i];
+      if p_concurrent[i] >= 0 then
+        v_c[i] := v_c[i] + 1;
+        insert into rate_lease (subject, id, expires_at)
+        values (p_subject[i], p_id, clock_timestamp() + p_lease_ms * interval '1 millisecond') on conflict do nothing;
+      end if;
+    end loop;
+  end if;
+  return query select v_refused, 60000 - v_ms % 60000, v_r, v_t, v_c;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION fluxgate.rate_leave(p_id text, p_subject text[], p_tokens bigint[], p_used bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare v_minute bigint;
+begin
+  delete from rate_lease where id = p_id and subject = any (p_subject);
+  if p_used <= 0 then return; end if;
+  perform 1 from rate_window where subject = any (p_subject) order by subject for update;
+  v_minute := (extract(epoch from clock_timestamp()) * 1000)::bigint / 60000;
+  update rate_window w set minute = v_minute, requests = case when w.minute = v_minute then w.requests else 0 end,
+         tokens = p_used + case when w.minute = v_minute then w.tokens else greatest(0, w.tokens - o.tokens * (v_minute - w.minute)) end
+  from unnest(p_subject, p_tokens) as o(subject, tokens) where w.subject = o.subject and o.tokens >= 0;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION fluxgate.refund(p_slot smallint, p_ref uuid, p_request uuid, p_amount bigint, p_reason text, p_actor text, p_body_hash bytea)
  RETURNS text
  LANGUAGE plpgsql
@@ -2499,9 +2582,9 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON adjustment FOR EACH ROW EX
 
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON adjustment FOR EACH STATEMENT EXECUTE FUNCTION no_change();
 
-CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models, rate_limits ON api_key FOR EACH ROW EXECUTE FUNCTION key_changed();
 
-CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
+CREATE TRIGGER in_turn BEFORE INSERT OR DELETE OR UPDATE OF hash, project_id, expires_at, revoked_at, scopes, allowed_models, rate_limits ON api_key FOR EACH STATEMENT EXECUTE FUNCTION key_changes_in_turn();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION no_change();
 
@@ -2563,7 +2646,7 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON payment_cash FOR EACH STATEMENT EX
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON payment_proration FOR EACH ROW EXECUTE FUNCTION no_change();
 
-CREATE TRIGGER models_changed AFTER UPDATE OF allowed_models ON project FOR EACH ROW WHEN (old.allowed_models IS DISTINCT FROM new.allowed_models) EXECUTE FUNCTION project_models_changed();
+CREATE TRIGGER limits_changed AFTER UPDATE OF allowed_models, rate_limits ON project FOR EACH ROW WHEN (old.allowed_models IS DISTINCT FROM new.allowed_models OR old.rate_limits IS DISTINCT FROM new.rate_limits) EXECUTE FUNCTION project_models_changed();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON receipt_batch FOR EACH ROW EXECUTE FUNCTION no_change();
 

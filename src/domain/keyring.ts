@@ -6,10 +6,11 @@ import { limitsOf, type ModelLimits } from './allowed-models.ts'
 import { BELIEVED_MS, createKeyFeed } from './key-feed.ts'
 import { createKeyUse } from './key-use.ts'
 import { isSecretShaped } from './keys.ts'
+import { type CallerLimits, callerLimits } from './limits/rate-limit.ts'
 import { type Scope, scopeSet } from './scopes.ts'
 
 /** Who calls: everything that admission needs to know of a key. */
-export interface AuthenticatedKey extends ModelLimits {
+export interface AuthenticatedKey extends ModelLimits, CallerLimits {
   keyId: string
   projectId: string
   walletId: bigint
@@ -156,11 +157,13 @@ function digestOf(secret: string): string {
   return hash('sha256', secret, 'hex')
 }
 
-interface Row extends Omit<AuthenticatedKey, 'scopes' | 'allowedModels'> {
+interface Row extends Omit<AuthenticatedKey, 'scopes' | 'allowedModels' | 'rateLimits'> {
   scopes: Scope[]
   leftMs: number | null
   projectModels: string[] | null
   keyModels: string[] | null
+  projectRates: string | null
+  keyRates: string | null
 }
 
 /** A valid key and how long it stays valid at most, by the database's clock. */
@@ -173,6 +176,7 @@ async function findKey(
     text: `select k.id as "keyId", k.project_id as "projectId", p.wallet_id as "walletId", w.account, k.scopes,
                   p.personal, coalesce(p.user_id, k.user_id) as "userId",
                   p.allowed_models as "projectModels", k.allowed_models as "keyModels",
+                  p.rate_limits as "projectRates", k.rate_limits as "keyRates",
                   (extract(epoch from k.expires_at - now()) * 1000)::float8 as "leftMs"
            from api_key k join project p on p.id = k.project_id join wallet w on w.id = p.wallet_id
            where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
@@ -187,9 +191,14 @@ async function findKey(
   })
   const [row] = rows
   if (row === undefined) return undefined
-  const { leftMs, scopes, projectModels, keyModels, ...key } = row
+  const { leftMs, scopes, projectModels, keyModels, projectRates, keyRates, ...key } = row
   return {
-    key: { ...key, scopes: scopeSet(scopes), ...limitsOf(projectModels, keyModels) },
+    key: {
+      ...key,
+      scopes: scopeSet(scopes),
+      ...limitsOf(projectModels, keyModels),
+      ...callerLimits(projectRates, keyRates),
+    },
     leftMs: leftMs ?? Number.POSITIVE_INFINITY,
   }
 }

@@ -1,3 +1,4 @@
+import type { RateLimit } from './limits/rate-limit.ts'
 import type { JsonObject, KeyDocument, PriceDocument } from './router/router-document.ts'
 
 /** An endpoint for speech over WebSocket, with keys that are sealed for the model name `streaming-tts`. */
@@ -30,6 +31,9 @@ export interface SettingValues {
   TTS_DEBT_TTL_SECONDS: number
   AUTH_RATE_LIMIT_MAX: number
   AUTH_RATE_LIMIT_WINDOW_SEC: number
+  RATE_LIMIT_KEY: RateLimit
+  RATE_LIMIT_USER: RateLimit
+  RATE_LIMIT_PROJECT: RateLimit
   STRIPE_FLUX_PRODUCT_ID: string
   STRIPE_PAYMENT_METHODS: readonly string[]
   STRIPE_PAYMENT_METHOD_OPTIONS: JsonObject

@@ -13,6 +13,21 @@ const values: [name: string, accepted: unknown[], refused: unknown[]][] = [
   ['TTS_DEBT_TTL_SECONDS', [86_400], [0, 1.5]],
   ['AUTH_RATE_LIMIT_MAX', [20], [0, 1_000_001]],
   ['AUTH_RATE_LIMIT_WINDOW_SEC', [60], [0, 86_401]],
+  [
+    'RATE_LIMIT_KEY',
+    [{}, { requestsPerMinute: 60 }, { tokensPerMinute: 5, concurrentCalls: 1 }],
+    [5, [], null, { requestsPerMinute: 0 }, { perHour: 1 }],
+  ],
+  [
+    'RATE_LIMIT_PROJECT',
+    [{}, { requestsPerMinute: 60 }, { tokensPerMinute: 5, concurrentCalls: 1 }],
+    [5, [], null, { requestsPerMinute: 0 }, { perHour: 1 }],
+  ],
+  [
+    'RATE_LIMIT_USER',
+    [{}, { requestsPerMinute: 60 }, { tokensPerMinute: 5, concurrentCalls: 1 }],
+    [5, [], null, { requestsPerMinute: 0 }, { perHour: 1 }],
+  ],
   ['STRIPE_FLUX_PRODUCT_ID', ['prod_123'], ['', 'a b', 7]],
   ['STRIPE_PAYMENT_METHODS', [[], ['card', 'wechat_pay']], ['card', [''], [1]]],
   ['STRIPE_PAYMENT_METHOD_OPTIONS', [{}, { wechat_pay: { client: 'web' } }], [[], 'x', { a: 'x'.repeat(20_000) }]],

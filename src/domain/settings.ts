@@ -1,6 +1,7 @@
 import { parseDecimal } from '#lib/decimal.ts'
 import { nearNames } from '#lib/near-names.ts'
 import { AppError } from '#src/errors.ts'
+import { rateLimitProblem } from './limits/rate-limit.ts'
 import { parseLocales } from './router/parse-model.ts'
 import {
   at,
@@ -39,6 +40,9 @@ const checks: Readonly<Record<SettingName, Check>> = {
   TTS_DEBT_TTL_SECONDS: integer(1, 31_536_000),
   AUTH_RATE_LIMIT_MAX: integer(1, 1_000_000),
   AUTH_RATE_LIMIT_WINDOW_SEC: integer(1, 86_400),
+  RATE_LIMIT_KEY: rateLimit,
+  RATE_LIMIT_USER: rateLimit,
+  RATE_LIMIT_PROJECT: rateLimit,
   STRIPE_FLUX_PRODUCT_ID: text(productRule),
   STRIPE_PAYMENT_METHODS(value, path, problems) {
     for (const [index, method] of readList(value, path, { min: 0, max: PAYMENT_METHODS_MAX }, problems).entries())
@@ -131,6 +135,11 @@ function integer(min: number, max: number): Check {
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return
     problems.add(path, `must be an integer from ${min} to ${max}`)
   }
+}
+
+function rateLimit(value: unknown, path: string, problems: Problems): void {
+  const problem = rateLimitProblem(value)
+  if (problem !== undefined) problems.add(path, `must ${problem}`)
 }
 
 function text(rule: TextRule): Check {

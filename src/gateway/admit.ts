@@ -38,7 +38,7 @@ const VOID_CALLS_MAX = 16
 /**
  * Holds funds for a call. When this resolves to a call its hold is committed, so the upstream may be asked; when it resolves
  * to an answer, this very call was answered before. Throws AppError: insufficient_quota, wallet_frozen, pricing_missing,
- * idempotency_*, ledger_unavailable, overloaded.
+ * idempotency_*, too_many_requests, ledger_unavailable, overloaded.
  */
 export async function admit(gateway: Gateway, admission: Admission): Promise<Call | StoredOutcome> {
   const { exchange, request, interpreters, route } = admission
@@ -67,8 +67,24 @@ export async function holdCall<T extends CallTarget>(
   gateway: Gateway,
   request: HoldRequest<T>,
 ): Promise<MeteredCall<T> | StoredOutcome> {
-  const { exchange, key, labels, route, idempotency, plan, stream, fingerprint } = request
+  const { exchange, key, route } = request
   requireModel(key, route.model)
+  const place = await gateway.rateLimits.enter(exchange.id, key)
+  const held = await holdPlaced(gateway, request).catch((error: unknown) => {
+    place?.leave(0)
+    throw error
+  })
+  if ('body' in held) place?.leave(0)
+  else held.place = place
+  return held
+}
+
+/** Holds funds for a call that the rate limits have let in. */
+async function holdPlaced<T extends CallTarget>(
+  gateway: Gateway,
+  request: HoldRequest<T>,
+): Promise<MeteredCall<T> | StoredOutcome> {
+  const { exchange, key, labels, route, idempotency, plan, stream, fingerprint } = request
   const context: CallContext = {
     account: key.account,
     projectId: key.projectId,
@@ -113,6 +129,7 @@ export async function holdCall<T extends CallTarget>(
     answeredAt: undefined,
     settled: false,
     idempotency,
+    place: undefined,
   }
 }
 

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { SettleResult } from '#domain/ledger.ts'
+import type { Place } from '#domain/limits/rate-limits.ts'
 import {
   type AdmittedCall,
   type AttemptRecord,
@@ -78,6 +79,8 @@ export interface MeteredCall<T extends CallTarget = CallTarget> extends Admitted
   answeredAt: number | undefined
   settled: boolean
   idempotency: Idempotency | undefined
+  /** Undefined for who is not limited. */
+  place: Place | undefined
 }
 
 /** One admitted call for text. */
@@ -162,8 +165,10 @@ export async function settleCall(
   const priced = end.outcome === 'void' || end.chargeMax === 0n ? 0n : endedNanos(call.context, end)
   if (priced > call.held)
     await extendHold(gateway, call, { nanos: priced, accrued: 0n, accruedUsage: '{}' }).catch(() => undefined)
+  let tokens = 0
   try {
     const op = settlement(call, end, { log: gateway.receiptLog, nowMs: Date.now() })
+    tokens = op.inputTokens + op.outputTokens
     const result = await gateway.ledger.settle(op)
     gateway.spool.settled(call.requestId)
     gateway.ledger.forget(call.attempt)
@@ -173,6 +178,8 @@ export async function settleCall(
     // A settlement that is refused for good would pin its hold for ever: the sweeper settles it at its durable progress.
     if (!(error instanceof GivenUpError)) gateway.ledger.forget(call.attempt)
     throw error
+  } finally {
+    call.place?.leave(tokens)
   }
 }
 
@@ -247,6 +254,7 @@ export function callHeaders(call: MeteredCall): Record<string, string> {
     'x-fluxgate-receipt': RECEIPT_ID_PREFIX + call.requestId,
     'x-fluxgate-model': headerText(call.route.model),
     'x-fluxgate-attempts': String(call.attempts.length),
+    ...call.place?.headers,
     ...(call.exchange.dropped.length > 0 && { 'x-fluxgate-dropped': headerText(call.exchange.dropped.join(',')) }),
   }
 }

@@ -3,6 +3,7 @@ import type { UpstreamHttp } from '#adapters/upstream-http.ts'
 import type { Callers } from '#domain/callers.ts'
 import type { CredentialAlarms } from '#domain/credential-alarms.ts'
 import type { Ledger } from '#domain/ledger.ts'
+import type { RateLimits } from '#domain/limits/rate-limits.ts'
 import type { Capture } from '#domain/people/product-event.ts'
 import type { Spool } from '#domain/spool.ts'
 import type { StoredOutcomes } from '#domain/stored-outcomes.ts'
@@ -51,6 +52,7 @@ export interface Gateway {
   /** Operators hear of credentials that providers refuse. */
   alarms: Pick<CredentialAlarms, 'note'>
   openCalls: OpenCalls
+  rateLimits: RateLimits
   limits: GatewayLimits
   timeouts: GatewayTimeouts
   policy: GatewayPolicy

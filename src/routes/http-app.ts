@@ -13,6 +13,7 @@ import type { LowBalances } from '#domain/flux/low-balance.ts'
 import type { GrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
 import type { Keys } from '#domain/keys.ts'
+import type { LimitEditor } from '#domain/limits/limit-editor.ts'
 import type { LogProofs } from '#domain/log/log-proofs.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
@@ -31,6 +32,7 @@ import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
 import { projectRoutes } from '#routes/admin/projects.ts'
+import { rateLimitRoutes } from '#routes/admin/rate-limits.ts'
 import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
@@ -97,6 +99,7 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps,
   grantReversals: GrantReversals
   budgets: Budgets
   allowedModels: AllowedModels
+  limitEditor: LimitEditor
   refunds: Refunds
   router: RouterEditor
   routerSlices: SliceEditor
@@ -232,6 +235,7 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     fluxGrantRoutes(scope, deps)
     budgetRoutes(scope, deps)
     allowedModelRoutes(scope, deps)
+    rateLimitRoutes(scope, deps)
     refundRoutes(scope, deps)
     auditRoutes(scope, deps)
     routerRoutes(scope, deps)

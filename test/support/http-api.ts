@@ -20,6 +20,7 @@ import { createGrants } from '#domain/grants.ts'
 import { currentManifest, legacyReceiptKeys } from '#domain/key-manifests.ts'
 import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
+import { createLimitEditor } from '#domain/limits/limit-editor.ts'
 import { createLogProofs } from '#domain/log/log-proofs.ts'
 import { createAdministrators } from '#domain/people/administrators.ts'
 import { createUsers } from '#domain/people/users.ts'
@@ -244,6 +245,7 @@ function buildApp(
     isAdministrator: createAdministrators({ users: createUsers({ db }), emails: new Set([ADMIN_EMAIL]) }),
     auditTrail: createAuditTrail({ db }),
     allowedModels: createAllowedModels({ db }),
+    limitEditor: createLimitEditor({ db }),
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),

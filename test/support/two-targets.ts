@@ -120,6 +120,7 @@ export async function createTwoTargets(
     outcomes: createStoredOutcomes({ db }),
     upstream,
     openCalls,
+    rateLimits: { enter: () => undefined },
     alarms: { note: () => undefined },
     limits: { bodyBytesMax: 1_000_000, frameBytesMax: 100_000, answerBytesMax: 1_000_000, headersMax: 100 },
     timeouts: {

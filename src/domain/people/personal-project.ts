@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { type Db, type Tx, transaction } from '#db/pool.ts'
 import { limitsOf, type ModelLimits } from '#domain/allowed-models.ts'
 import type { Grants } from '#domain/grants.ts'
+import { type CallerLimits, callerLimits } from '#domain/limits/rate-limit.ts'
 import { createProjects } from '#domain/projects.ts'
 import type { Settings } from '#domain/settings.ts'
 import { assert } from '#lib/assert.ts'
@@ -9,7 +10,7 @@ import type { Secret } from '#lib/secret.ts'
 import type { User } from './users.ts'
 
 /** The project that holds a person's wallet and keys. */
-export interface PersonalProject extends ModelLimits {
+export interface PersonalProject extends ModelLimits, CallerLimits {
   projectId: string
   walletId: bigint
   account: string
@@ -76,13 +77,15 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
 export type PersonalProjects = ReturnType<typeof createPersonalProjects>
 
 async function find(db: Db | Tx, userId: string): Promise<PersonalProject | undefined> {
-  const { rows } = await db.query<Omit<PersonalProject, 'allowedModels'> & { models: string[] | null }>(
-    `select p.id as "projectId", p.wallet_id as "walletId", w.account, p.allowed_models as models
+  const { rows } = await db.query<
+    Omit<PersonalProject, 'allowedModels' | 'rateLimits'> & { models: string[] | null; rates: string | null }
+  >(
+    `select p.id as "projectId", p.wallet_id as "walletId", w.account, p.allowed_models as models, p.rate_limits as rates
      from project p join wallet w on w.id = p.wallet_id where p.user_id = $1`,
     [userId],
   )
   const [row] = rows
   if (row === undefined) return undefined
-  const { models, ...project } = row
-  return { ...project, ...limitsOf(models) }
+  const { models, rates, ...project } = row
+  return { ...project, ...limitsOf(models), ...callerLimits(rates, null) }
 }

@@ -8,7 +8,7 @@ import type { PersonalProjects } from './personal-project.ts'
 import type { Users } from './users.ts'
 
 /** What usage and receipts call the key of a call that a person made without one. */
-const SESSION_KEY_ID = 'session'
+export const SESSION_KEY_ID = 'session'
 
 /** How long a session is believed that nobody has asked about: signing out, a ban and a deletion are felt within a second. */
 const BELIEVED_MS = 900
