@@ -68,7 +68,7 @@ test('processes that start at once get a slot each, with accounts of its own', a
   )
   assert.deepEqual(
     rows.map((row) => row.n),
-    Array.from({ length: 16 }, () => 6),
+    Array.from({ length: 16 }, () => 7),
   )
 })
 

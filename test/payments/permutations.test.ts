@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Json } from '#test/support/gateway.ts'
 import { createStripeGateway, type StripeGateway } from '#test/support/stripe/stripe-gateway.ts'
+import { until } from '#test/support/until.ts'
 
 // Stripe promises neither an order nor that it tells once: every order of the events that one purchase makes, each event twice
 // and both at the same moment, must end in the same books.
@@ -146,7 +147,18 @@ test('what was read before a refund is not written after it', async () => {
   await reached
   shop.double.shop.refund(intent)
   const told = shop.double.newEvents().map((event) => shop.double.deliver(event, shop.url))
-  // Nothing that was told can be seen from outside to wait, so the slow one is let go at once: whoever is first, the refund stays.
+  let isBooked = false
+  void Promise.all(told).then(() => {
+    isBooked = true
+  })
+  // They wait for the slow one, or else have booked the refund by now: what it read is old then, and must not be written.
+  await until('they wait', async () => {
+    const { rows } = await shop.db.query<{ waiting: bigint }>(
+      `select count(*) as waiting from pg_locks l join pg_stat_activity a using (pid)
+       where l.locktype = 'advisory' and not l.granted and a.datname = current_database()`,
+    )
+    return isBooked || (rows[0]?.waiting ?? 0n) > 0n
+  })
   release()
   assert.deepEqual(new Set(await Promise.all([slow, ...told])), new Set([200]))
   shop.double.setGate(() => undefined)

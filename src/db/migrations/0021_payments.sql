@@ -113,7 +113,7 @@ create table payment (
   kind            text        not null check (kind in ('top_up', 'subscription', 'auto_top_up')),
   project_id      text        not null references project,
   wallet_id       bigint      not null references wallet,
-  ref             uuid        not null unique references adjustment, -- of its credit
+  ref             uuid        not null unique, -- of its credit, as its adjustment
   lot_id          bigint      not null references account,
   rolled_lot_id   bigint      references account, -- what was left of earlier periods when this one began
   subscription_id text,
