@@ -750,6 +750,7 @@ create table project (
   allowed_models text[],
   low_mailed_at timestamp with time zone,
   rate_limits text,
+  welcomed boolean default false not null,
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
@@ -1481,8 +1482,6 @@ alter table oauth_refresh_token add constraint oauth_refresh_token_user_id_fkey 
 alter table payment add constraint payment_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES account(id);
 
 alter table payment add constraint payment_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
-
-alter table payment add constraint payment_ref_fkey FOREIGN KEY (ref) REFERENCES adjustment(ref);
 
 alter table payment add constraint payment_rolled_lot_id_fkey FOREIGN KEY (rolled_lot_id) REFERENCES account(id);
 

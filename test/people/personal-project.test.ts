@@ -60,6 +60,23 @@ test('an address that was not shown to be theirs welcomes nobody', async () => {
   assert.equal(await balance(opened.projectId), 0n)
 })
 
+test('a wallet that is older than the proof of the address gets the gift afterwards, once', async () => {
+  const user = await insertUser(database.db, 'later@example.com', { verified: false })
+  const { projectId } = await people.open(user)
+  assert.equal(await balance(projectId), 0n)
+  await database.db.query(`update auth_user set email_verified = true where id = $1`, [user.id])
+  const verified = { ...user, emailVerified: true }
+  const opened = await Promise.all(Array.from({ length: 20 }, () => people.open(verified)))
+  assert.deepEqual(new Set(opened.map((one) => one.projectId)), new Set([projectId]))
+  assert.equal(await balance(projectId), 7_000_000n)
+  await people.open(verified)
+  assert.equal(await balance(projectId), 7_000_000n)
+  // What is set later is no reason for another gift.
+  stored = new Map([['INITIAL_USER_FLUX', { value: 9 }]])
+  await people.open(verified)
+  assert.equal(await balance(projectId), 7_000_000n)
+})
+
 test('without a gift nobody counts as welcomed', async () => {
   stored = new Map()
   const { rows: before } = await database.db.query('select count(*) as n from welcomed_person')

@@ -36,7 +36,9 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
   /** Only an address that was shown to be the person's is welcomed, or anybody could be welcomed under any. */
   async function welcome(tx: Tx, user: User, projectId: string): Promise<void> {
     const flux = options.settings().get('INITIAL_USER_FLUX')
-    if (flux === 0 || !user.emailVerified || options.digestKey === undefined) return
+    if (!user.emailVerified) return
+    await tx.query('update project set welcomed = true where id = $1', [projectId])
+    if (flux === 0 || options.digestKey === undefined) return
     const digest = createHmac('sha256', options.digestKey.reveal()).update(user.email).digest()
     const { rowCount } = await tx.query(
       'insert into welcomed_person (email_digest) values ($1) on conflict do nothing',
@@ -57,18 +59,22 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
     /** The person's project, opened at the first call; wallet and gift are one commit. Throws AppError config_unavailable. */
     async open(user: User): Promise<PersonalProject> {
       const existing = await find(db, user.id)
-      if (existing !== undefined) return existing
+      if (existing !== undefined && isDone(existing, user)) return existing.project
       return transaction(db, async (tx) => {
-        // Two first calls of one person open one wallet.
+        // Two first calls of one person open one wallet, and welcome it once.
         await tx.query('select 1 from auth_user where id = $1 for update', [user.id])
         const raced = await find(tx, user.id)
-        if (raced !== undefined) return raced
+        if (raced !== undefined && isDone(raced, user)) return raced.project
+        if (raced !== undefined) {
+          await welcome(tx, user, raced.project.projectId)
+          return raced.project
+        }
         const { id } = await createProjects({ db: tx }).create({ name: `user:${user.id}` })
         await tx.query('update project set personal = true, user_id = $2 where id = $1', [id, user.id])
         await welcome(tx, user, id)
         const opened = await find(tx, user.id)
         assert(opened !== undefined, 'a project that was just made is found')
-        return opened
+        return opened.project
       })
     },
   }
@@ -76,16 +82,31 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
 
 export type PersonalProjects = ReturnType<typeof createPersonalProjects>
 
-async function find(db: Db | Tx, userId: string): Promise<PersonalProject | undefined> {
+interface Found {
+  project: PersonalProject
+  welcomed: boolean
+}
+
+/** Nothing is left to do before the address is verified, or once it was decided what the wallet begins with. */
+function isDone({ welcomed }: Found, { emailVerified }: User): boolean {
+  return welcomed || !emailVerified
+}
+
+async function find(db: Db | Tx, userId: string): Promise<Found | undefined> {
   const { rows } = await db.query<
-    Omit<PersonalProject, 'allowedModels' | 'rateLimits'> & { models: string[] | null; rates: string | null }
+    Omit<PersonalProject, 'allowedModels' | 'rateLimits'> & {
+      models: string[] | null
+      rates: string | null
+      welcomed: boolean
+    }
   >(
-    `select p.id as "projectId", p.wallet_id as "walletId", w.account, p.allowed_models as models, p.rate_limits as rates
+    `select p.id as "projectId", p.wallet_id as "walletId", w.account, p.allowed_models as models, p.rate_limits as rates,
+            p.welcomed
      from project p join wallet w on w.id = p.wallet_id where p.user_id = $1`,
     [userId],
   )
   const [row] = rows
   if (row === undefined) return undefined
-  const { models, rates, ...project } = row
-  return { ...project, ...limitsOf(models), ...callerLimits(rates, null) }
+  const { models, rates, welcomed, ...project } = row
+  return { project: { ...project, ...limitsOf(models), ...callerLimits(rates, null) }, welcomed }
 }
