@@ -41,7 +41,7 @@ export function createSignedIn(options: SignedInOptions) {
     if (user === undefined) return undefined
     if (user.banned) throw new AppError('forbidden', { message: 'This account is suspended.' })
     const project = await personalProjects.open(user)
-    return { ...project, keyId: SESSION_KEY_ID, scopes: scopeSet(scopes), personal: true, userId }
+    return { ...project, keyId: SESSION_KEY_ID, scopes: scopeSet(scopes), personal: true, userId, signedIn: true }
   }
 
   return {
