@@ -206,6 +206,30 @@ test('signing out revokes the session: token and cookie are refused within a sec
   assert.equal((await call({ cookie, origin: ORIGIN })).status, 401)
 })
 
+test('a banned person’s session does nothing below /api/auth but end, and is itself again after the ban', async () => {
+  const { token, cookie, userId } = await signUp()
+  const ban = (banned: boolean) => gateway.db.query('update auth_user set banned = $2 where id = $1', [userId, banned])
+  const ask = [
+    () => auth('/get-session', undefined, { cookie }),
+    () => auth('/get-session', undefined, { authorization: `Bearer ${token}` }),
+    () => auth('/list-sessions', undefined, { cookie }),
+    () => auth('/change-password', { currentPassword: PASSWORD, newPassword: 'a new password' }, { cookie }),
+    () => auth('/change-email', { newEmail: 'elsewhere@example.com' }, { cookie }),
+    () => auth('/update-user', { name: 'Another' }, { cookie }),
+    () => auth('/revoke-sessions', {}, { cookie }),
+    () => auth('/delete-user', {}, { cookie }),
+  ]
+  await ban(true)
+  for (const [index, answer] of (await Promise.all(ask.map((send) => send()))).entries())
+    assert.deepEqual([answer.status, answer.json.code], [403, 'BANNED_USER'], `${index}: ${answer.text}`)
+  await ban(false)
+  assert.equal((await auth('/get-session', undefined, { cookie })).json.user.name, 'A Person')
+  await ban(true)
+  assert.equal((await auth('/sign-out', {}, { cookie })).status, 200)
+  await ban(false)
+  assert.equal((await auth('/get-session', undefined, { cookie })).json, null)
+})
+
 test('a ban is felt by sessions and keys within a second, and by signing in', async () => {
   const { email, token, userId } = await signUp()
   assert.equal((await call({}, token)).status, 200)
