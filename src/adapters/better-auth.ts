@@ -60,6 +60,8 @@ const LINK_SECONDS = 3600
 const MAGIC_LINK_SECONDS = 600
 const LOOPBACK = ['localhost:*', '127.0.0.1:*', '[::1]:*']
 
+/** Who signs in may be somebody else at the same browser. */
+const WITHOUT_SESSION = /^\/api\/auth\/sign-(?:in|up|out)(?:\/[\w-]+)?$/
 const BANNED = { code: 'BANNED_USER', message: 'This account is suspended.' }
 
 /** Better Auth on our tables. It is loaded here, at the first use: it takes a good part of a second. */
@@ -110,7 +112,7 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
   /** A session that was begun before the ban does nothing any more but end. */
   const isBanned = async ({ headers, url }: Request) => {
     if (!headers.has('cookie') && !headers.has('authorization')) return false
-    if (new URL(url).pathname.endsWith('/sign-out')) return false
+    if (WITHOUT_SESSION.test(new URL(url).pathname)) return false
     const found = await auth.api.getSession({ headers, query: { disableCookieCache: true, disableRefresh: true } })
     return found !== null && !(await settings.maySignIn(found.user.id))
   }

@@ -225,6 +225,9 @@ test('a banned person’s session does nothing below /api/auth but end, and is i
   await ban(false)
   assert.equal((await auth('/get-session', undefined, { cookie })).json.user.name, 'A Person')
   await ban(true)
+  const { email } = await signUp()
+  const entered = await auth('/sign-in/email', { email, password: PASSWORD }, { cookie })
+  assert.equal(entered.status, 200, 'somebody else at the same browser')
   assert.equal((await auth('/sign-out', {}, { cookie })).status, 200)
   await ban(false)
   assert.equal((await auth('/get-session', undefined, { cookie })).json, null)
@@ -292,6 +295,39 @@ test('cookies speak for pages of trusted origins alone', async () => {
   assert.equal((await read({ cookie })).status, 200)
   const forged = `${cookie.slice(0, -10)}AAAAAAAAAA`
   assert.equal((await read({ cookie: forged })).status, 401)
+})
+
+test('people read the usage of a project they are in, by cookie, by session and by a token of another issuer', async () => {
+  const { cookie, token, userId } = await signUp()
+  const { id } = await gateway.app.projects.create({ name: 'a team that reads' })
+  const claims = { sub: 'usr_reader', email: 'reader@example.com', emailVerified: true, name: 'x'.repeat(300) }
+  const jwt = await issuer.token(claims)
+  const ask = (headers: Record<string, string>, path = '/api/v1/stats') =>
+    gateway.chat(undefined, { method: 'GET', path, key: null, headers })
+  assert.equal((await ask({ authorization: `Bearer ${jwt}` })).status, 200, 'a token is longer than a key may be')
+  const { rows } = await gateway.db.query('select user_id as id from external_identity where subject = $1', [
+    claims.sub,
+  ])
+  for (const member of [userId, rows[0].id])
+    await gateway.db.query(`insert into project_member (project_id, user_id, role) values ($1, $2, 'viewer')`, [
+      id,
+      member,
+    ])
+  for (const [headers, status] of [
+    [{ cookie }, 200],
+    [{ cookie, origin: 'https://evil.example' }, 401],
+    [{ authorization: `Bearer ${token}` }, 200],
+    [{ 'x-api-key': token }, 200],
+    [{ authorization: `Bearer ${jwt}` }, 200],
+    [{}, 401],
+  ] as const) {
+    assert.equal((await ask({ ...headers, 'x-fluxgate-project': id })).status, status)
+    assert.equal((await ask({ ...headers }, `/api/v1/stats?project=${id}`)).status, status)
+    assert.equal((await ask({ ...headers, 'x-fluxgate-project': id }, '/v1/receipts')).status, status)
+  }
+  // What is not there to be read is done with a key, and not charged to the person instead.
+  const called = await call({ cookie, 'sec-fetch-site': 'same-origin', 'x-fluxgate-project': id })
+  assert.deepEqual([called.status, called.json.error.code], [403, 'forbidden'])
 })
 
 test('links of mails and redirects lead to trusted places alone', async () => {
