@@ -34,6 +34,8 @@ const rules: Record<string, readonly string[]> = {
     ...['GET /registry/v/{version}/registry.json', 'GET /registry/{provider}/models.json'],
     ...['GET /registry/{provider}/v/{version}/models.json'],
     ...['POST /api/v1/receipts', 'POST /api/v1/receipts/issue', 'POST /api/v1/receipts/verify'],
+    // Stripe's events are signed; nothing is sold in this test.
+    ...['GET /api/v1/stripe/packages', 'GET /api/v1/stripe/plans', 'POST /api/v1/stripe/webhook'],
     // Without an upgrade there is nothing; who may speak is tested where the socket is.
     'GET /api/v1/audio/speech/ws',
   ],
@@ -73,6 +75,10 @@ const rules: Record<string, readonly string[]> = {
   personal: [
     ...['GET /api/v1/flux', 'GET /api/v1/flux/stats', 'GET /api/v1/flux/lots', 'GET /api/v1/flux/history'],
     'GET /api/v1/flux/history.csv',
+    ...['GET /api/v1/flux/alert', 'PUT /api/v1/flux/alert'],
+    ...['GET /api/v1/stripe/orders', 'GET /api/v1/stripe/invoices', 'GET /api/v1/stripe/subscriptions'],
+    ...['POST /api/v1/stripe/checkout', 'POST /api/v1/stripe/portal'],
+    ...['GET /api/v1/stripe/auto-top-up', 'PUT /api/v1/stripe/auto-top-up'],
   ],
   signedIn: [
     ...['GET /api/v1/projects', 'POST /api/v1/projects', 'GET /api/v1/invitations'],
@@ -243,7 +249,7 @@ for (const [rule, routes] of Object.entries(rules))
           const [index, name] = next
           const { status, text } = await ask(line, callers[name] ?? {})
           const cell = expected.get(rule)?.[index]
-          const isServed = ![401, 403, 500, 503].includes(status) || text.includes('TTS_NOT_CONFIGURED')
+          const isServed = ![401, 403, 500, 503].includes(status) || text.includes('_NOT_CONFIGURED')
           if (cell === 'ok' ? !isServed : status !== Number(cell))
             wrong.push(`${route} as ${name}: ${status} in place of ${cell}: ${text}`)
         }

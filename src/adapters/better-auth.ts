@@ -61,7 +61,7 @@ const MAGIC_LINK_SECONDS = 600
 const LOOPBACK = ['localhost:*', '127.0.0.1:*', '[::1]:*']
 
 /** Who signs in may be somebody else at the same browser. */
-const WITHOUT_SESSION = /^\/api\/auth\/sign-(?:in|up|out)(?:\/[\w-]+)?$/
+const WITHOUT_SESSION = /^\/api\/auth\/(?:sign-(?:in|up)(?:\/[\w-]+)?|sign-out|oauth2\/end-session(?:\/confirm)?)$/
 const BANNED = { code: 'BANNED_USER', message: 'This account is suspended.' }
 
 /** Better Auth on our tables. It is loaded here, at the first use: it takes a good part of a second. */
