@@ -358,10 +358,13 @@ test('every writing admin route leaves one act that names who did it, and nothin
 test('what cannot be written down is not done', async () => {
   const { db } = api.database
   const project = await api.openProject('undone', 5_000n)
+  const userId = await somebody()
+  await openSession(db, userId)
   const count = async () =>
     (
       await db.query(
-        `select (select count(*) from project) as projects, (select count(*) from api_key where revoked_at is null) as keys,
+        `select (select count(*) from project) as projects, (select count(*) from project_member) as members,
+                (select count(*) from auth_user where banned) as banned, (select count(*) from auth_session) as sessions, (select count(*) from api_key where revoked_at is null) as keys,
                 (select count(*) from adjustment) as adjustments, (select count(*) from setting) as settings,
                 (select count(*) from router_config) as configs, (select count(*) from budget) as budgets`,
       )
@@ -376,6 +379,9 @@ test('what cannot be written down is not done', async () => {
       ['POST /api/admin/projects', { name: 'never' }],
       [`POST /api/admin/projects/${project.projectId}/keys`, { name: 'never' }],
       [`DELETE /api/admin/keys/${project.keyId}`, undefined],
+      [`PUT /api/admin/projects/${project.projectId}/members/${userId}`, { role: 'viewer' }],
+      [`POST /api/admin/users/${userId}/ban`, { reason: 'never' }],
+      [`POST /api/admin/users/${userId}/sign-out`, undefined],
       [`POST /api/admin/projects/${project.projectId}/grants`, { amount_nanousd: '5', reason: 'never' }],
       [`POST /api/admin/projects/${project.projectId}/budgets`, { name: 'never', limit_nanousd: '1', period: 'day' }],
       ['PUT /api/admin/settings', { values: { FLUX_PER_REQUEST: 99 }, reason: 'never' }],

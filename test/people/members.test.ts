@@ -315,6 +315,35 @@ test('a deleted account ends memberships; a project whose last owner that was st
   assert.deepEqual(await lost(), [])
 })
 
+test('accounts that are deleted while others leave, join and are banned: nobody waits in vain, and no project is lost', async (t) => {
+  const { db } = api.database
+  const errors: unknown[] = []
+  const deletion = createPersonDeletion({ db, parts: [], everyMs: 3_600_000, onError: (error) => errors.push(error) })
+  let lost = 0
+  for (let round = 0; round < 15; round += 1) {
+    const [one, two, guest] = [await person(), await person(), await person()]
+    const { projectId } = await team({ owner: one, owner2: two })
+    const { id } = (await invite(one, projectId, guest.email, 'owner')).body
+    const answers = await Promise.all([
+      api.call(`POST /api/v1/projects/${projectId}/leave`, { key: two.key }),
+      api.call(`POST /api/v1/invitations/${id}/accept`, { key: guest.key }),
+      api.call(`POST /api/admin/users/${guest.id}/ban`, { body: { reason: 'x' } }),
+      api.call(`PUT /api/admin/projects/${projectId}/allowed-models`, { body: { models: ['sim/*'] } }),
+      deletion.run({ id: one.id }),
+      round % 2 === 0 ? deletion.run({ id: guest.id }) : undefined,
+    ])
+    for (const answer of answers.filter((one) => one !== undefined))
+      assert(answer.status < 500, `round ${round}: ${answer.status} ${answer.text}`)
+    const owners = Object.values(await roles(projectId)).filter((role) => role === 'owner').length
+    const { rows } = await db.query('select owner_lost_at is not null as lost from project where id = $1', [projectId])
+    assert.equal(rows[0].lost, owners === 0, `round ${round}: ${owners} owners`)
+    lost += Number(rows[0].lost)
+  }
+  await deletion.close()
+  assert.deepEqual(errors, [])
+  t.diagnostic(`${lost} of 15 lost their owner`)
+})
+
 test('what was sent to an address goes with its account', async () => {
   const { db } = api.database
   const [owner, guest] = [await person(), await person()]
