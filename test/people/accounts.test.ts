@@ -330,6 +330,40 @@ test('people read the usage of a project they are in, by cookie, by session and 
   assert.deepEqual([called.status, called.json.error.code], [403, 'forbidden'])
 })
 
+test('whoever is asked to join a project gets a mail, with or without an account, and not without end', async () => {
+  const owner = await signUp()
+  const guest = await signUp()
+  const { id } = await gateway.app.projects.create({ name: 'Cheap pills at pills.example' })
+  await gateway.db.query(`insert into project_member (project_id, user_id, role) values ($1, $2, 'owner')`, [
+    id,
+    owner.userId,
+  ])
+  const invite = (email: string) =>
+    gateway.chat({ email, role: 'editor' }, { path: `/api/v1/projects/${id}/invitations`, key: owner.token })
+  const mails = (email: string) =>
+    gateway.log
+      .lines()
+      .map(({ msg }) => String(msg))
+      .filter((msg) => msg.startsWith(`Mail to ${email},`) && msg.includes('join a project'))
+  const unknown = `nobody${Math.random()}@example.com`
+  for (const email of [guest.email, unknown]) {
+    assert.equal((await invite(email)).status, 201)
+    assert.equal(await linkTo(email, 'join a project'), `${ORIGIN}/account`.slice(`${ORIGIN}/api/auth`.length))
+    assert.doesNotMatch(mails(email).join(), /pills/, 'nothing of it is what the owner chose')
+  }
+  for (let n = 0; n < 4; n += 1) assert.equal((await invite(unknown)).status, 201)
+  await until('the second mail', () => mails(unknown).length === 2)
+  // Mails are shown in their order, so this one comes after any that were too many.
+  assert.equal((await invite(guest.email)).status, 201)
+  await until('the last mail', () => mails(guest.email).length === 2)
+  assert.equal(mails(unknown).length, 2)
+  const [{ id: invitation }] = (
+    await gateway.chat(undefined, { method: 'GET', path: '/api/v1/invitations', key: guest.token })
+  ).json.data
+  const joined = await gateway.chat(undefined, { path: `/api/v1/invitations/${invitation}/accept`, key: guest.token })
+  assert.deepEqual([joined.status, joined.json.role], [200, 'editor'])
+})
+
 test('links of mails and redirects lead to trusted places alone', async () => {
   for (const callbackURL of ['https://evil.example/', '//evil.example', 'javascript:alert(1)']) {
     const answer = await auth('/sign-up/email', {

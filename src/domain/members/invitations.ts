@@ -26,7 +26,12 @@ const columns = `i.id, i.project_id as "projectId", p.name as "projectName", i.e
 const tables = 'project_invitation i join project p on p.id = i.project_id'
 
 /** How people come into a project: owners ask an address, whoever has verified it says yes. Asking answers alike for all. */
-export function createInvitations({ db }: { db: Db }) {
+export function createInvitations(deps: {
+  db: Db
+  /** Somebody was asked. Must not throw or take time. */
+  onAsked?: ((invitation: Invitation, invitedBy: string) => void) | undefined
+}) {
+  const { db, onAsked } = deps
   return {
     /**
      * Asks an address; asking again changes the role and begins the time anew. Throws AppError: body_invalid, forbidden,
@@ -40,7 +45,7 @@ export function createInvitations({ db }: { db: Db }) {
       const email = input.email.toLowerCase()
       if (!isMailAddress(email))
         throw new AppError('body_invalid', { message: "'email' must be one plain e-mail address.", param: 'email' })
-      return transaction(db, async (tx) => {
+      const invitation = await transaction(db, async (tx) => {
         await lockMemberships(tx)
         await requireShared(tx, projectId)
         await requireOwner(tx, projectId, options.asOwner)
@@ -62,6 +67,8 @@ export function createInvitations({ db }: { db: Db }) {
         await recordAct(tx, { ...options.by, action: 'member.invite', subject: projectId, after })
         return get(tx, id)
       })
+      onAsked?.(invitation, options.asOwner)
+      return invitation
     },
 
     /** Of a project, the newest first. */
