@@ -102,6 +102,8 @@ const rules: Record<string, readonly string[]> = {
     ...['POST /api/admin/keys/{id}/rotate', 'DELETE /api/admin/keys/{id}'],
     ...['GET /api/admin/projects/{id}/allowed-models', 'PUT /api/admin/projects/{id}/allowed-models'],
     ...['GET /api/admin/keys/{id}/allowed-models', 'PUT /api/admin/keys/{id}/allowed-models'],
+    ...['GET /api/admin/projects/{id}/rate-limits', 'PUT /api/admin/projects/{id}/rate-limits'],
+    ...['GET /api/admin/keys/{id}/rate-limits', 'PUT /api/admin/keys/{id}/rate-limits'],
     ...['GET /api/admin/projects/{id}/budgets', 'POST /api/admin/projects/{id}/budgets'],
     ...['GET /api/admin/projects/{id}/budgets/{budgetId}', 'PATCH /api/admin/projects/{id}/budgets/{budgetId}'],
     ...['GET /api/admin/flux-grants', 'POST /api/admin/flux-grants', 'GET /api/admin/flux-grants/{id}'],
