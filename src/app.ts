@@ -13,7 +13,11 @@ import { currentManifest, legacyReceiptKeys, refreshManifest } from '#domain/key
 import { createKeys } from '#domain/keys.ts'
 import { createLimitEditor } from '#domain/limits/limit-editor.ts'
 import { createLogSigner } from '#domain/log/log-signer.ts'
+import { createInvitationMail } from '#domain/members/invitation-mail.ts'
+import { createInvitations } from '#domain/members/invitations.ts'
+import { createMembers } from '#domain/members/members.ts'
 import { stripeDeletionPart } from '#domain/payments/end-customer.ts'
+import { createUserAdmin } from '#domain/people/user-admin.ts'
 import { createProjects } from '#domain/projects.ts'
 import { publicReceiptKeys, registerReceiptKey } from '#domain/receipt-keys.ts'
 import { createReceiptLog } from '#domain/receipt-log.ts'
@@ -126,6 +130,17 @@ export async function createApp(config: Config, installation: Installation, log:
     grants,
     ...people.flux,
     ...payments,
+    memberProjects: people.memberProjects,
+    members: createMembers({ db }),
+    invitations: createInvitations({
+      db,
+      onAsked:
+        config.API_SERVER_URL === undefined
+          ? undefined
+          : createInvitationMail({ sendMail, publicUrl: config.API_SERVER_URL }),
+    }),
+    userAdmin: createUserAdmin({ db }),
+    peopleMayCreateProjects: () => router.feed.settings().get('PEOPLE_CREATE_PROJECTS'),
     budgets: openBudgets(parts, db, sendMail),
     accounts: people.accounts,
     isAdministrator: people.isAdministrator,

@@ -177,6 +177,31 @@ export const errorTable = {
     retry: false,
     message: 'This key was rotated already, was revoked or has expired.',
   },
+  last_owner: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'The project would have no owner: make somebody else one first.',
+  },
+  already_member: { status: 409, type: 'invalid_request_error', retry: false, message: 'This is a member already.' },
+  personal_project: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'A personal project is its person’s alone.',
+  },
+  too_many_members: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'This project has 200 members, with those who were asked to be.',
+  },
+  too_many_projects: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: false,
+    message: 'You own 20 projects, as many as one may make.',
+  },
   too_many_budgets: {
     status: 409,
     type: 'invalid_request_error',

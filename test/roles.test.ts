@@ -4,7 +4,7 @@ import { auditLedger } from '#domain/audit.ts'
 import { defaultScopes, type Scope, scopes } from '#domain/scopes.ts'
 import { deliveryId as shown } from '#domain/webhooks/deliveries.ts'
 import { ADMIN_EMAIL, ADMIN_KEY, createTestApi, type TestApi } from '#test/support/http-api.ts'
-import { openPerson } from '#test/support/people.ts'
+import { insertUser, openPerson, openSession } from '#test/support/people.ts'
 
 let api: TestApi
 let callers: Record<string, string | null>
@@ -86,6 +86,9 @@ test('an operator is one by the address that is verified now, and not banned', a
   await db.query('update auth_user set email = $1 where email = $2', [ADMIN_EMAIL, 'other@example.com'])
   assert.equal(await status(), 200)
 })
+
+let people = 0
+const somebody = async () => (await insertUser(api.database.db, `somebody${++people}@example.com`)).id
 
 async function openWebhook(): Promise<string> {
   const input = { url: 'https://hooks.example/b' }
@@ -171,6 +174,42 @@ const acts: Record<
       const input = { description: 'x', amount: 1, emails: ['somebody@example.com'], actor: 'test' }
       const { batchId } = await api.deps.fluxGrants.grant(input)
       return { line: `POST /api/admin/flux-grants/${batchId}/reverse`, body: { reason: 'x' } }
+    },
+  },
+  'PUT /api/admin/projects/{id}/members/{userId}': {
+    action: 'member.add',
+    send: async () => ({
+      line: `PUT /api/admin/projects/${(await api.openProject('joined')).projectId}/members/${await somebody()}`,
+      body: { role: 'viewer' },
+    }),
+  },
+  'DELETE /api/admin/projects/{id}/members/{userId}': {
+    action: 'member.remove',
+    async send() {
+      const { projectId } = await api.openProject('left')
+      const userId = await somebody()
+      await api.deps.members.put(projectId, userId, 'viewer', { actor: 'test' })
+      return { line: `DELETE /api/admin/projects/${projectId}/members/${userId}` }
+    },
+  },
+  'POST /api/admin/users/{id}/ban': {
+    action: 'user.ban',
+    send: async () => ({ line: `POST /api/admin/users/${await somebody()}/ban`, body: { reason: 'x@example.com' } }),
+  },
+  'POST /api/admin/users/{id}/unban': {
+    action: 'user.unban',
+    async send() {
+      const userId = await somebody()
+      await api.deps.userAdmin.ban(userId, { reason: 'x' }, { actor: 'test' })
+      return { line: `POST /api/admin/users/${userId}/unban` }
+    },
+  },
+  'POST /api/admin/users/{id}/sign-out': {
+    action: 'user.sign_out',
+    async send() {
+      const userId = await somebody()
+      await openSession(api.database.db, userId)
+      return { line: `POST /api/admin/users/${userId}/sign-out` }
     },
   },
   'PUT /api/admin/router': {
@@ -319,10 +358,13 @@ test('every writing admin route leaves one act that names who did it, and nothin
 test('what cannot be written down is not done', async () => {
   const { db } = api.database
   const project = await api.openProject('undone', 5_000n)
+  const userId = await somebody()
+  await openSession(db, userId)
   const count = async () =>
     (
       await db.query(
-        `select (select count(*) from project) as projects, (select count(*) from api_key where revoked_at is null) as keys,
+        `select (select count(*) from project) as projects, (select count(*) from project_member) as members,
+                (select count(*) from auth_user where banned) as banned, (select count(*) from auth_session) as sessions, (select count(*) from api_key where revoked_at is null) as keys,
                 (select count(*) from adjustment) as adjustments, (select count(*) from setting) as settings,
                 (select count(*) from router_config) as configs, (select count(*) from budget) as budgets`,
       )
@@ -337,6 +379,9 @@ test('what cannot be written down is not done', async () => {
       ['POST /api/admin/projects', { name: 'never' }],
       [`POST /api/admin/projects/${project.projectId}/keys`, { name: 'never' }],
       [`DELETE /api/admin/keys/${project.keyId}`, undefined],
+      [`PUT /api/admin/projects/${project.projectId}/members/${userId}`, { role: 'viewer' }],
+      [`POST /api/admin/users/${userId}/ban`, { reason: 'never' }],
+      [`POST /api/admin/users/${userId}/sign-out`, undefined],
       [`POST /api/admin/projects/${project.projectId}/grants`, { amount_nanousd: '5', reason: 'never' }],
       [`POST /api/admin/projects/${project.projectId}/budgets`, { name: 'never', limit_nanousd: '1', period: 'day' }],
       ['PUT /api/admin/settings', { values: { FLUX_PER_REQUEST: 99 }, reason: 'never' }],

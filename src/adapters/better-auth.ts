@@ -60,6 +60,10 @@ const LINK_SECONDS = 3600
 const MAGIC_LINK_SECONDS = 600
 const LOOPBACK = ['localhost:*', '127.0.0.1:*', '[::1]:*']
 
+/** Who signs in may be somebody else at the same browser. */
+const WITHOUT_SESSION = /^\/api\/auth\/(?:sign-(?:in|up)(?:\/[\w-]+)?|sign-out|oauth2\/end-session(?:\/confirm)?)$/
+const BANNED = { code: 'BANNED_USER', message: 'This account is suspended.' }
+
 /** Better Auth on our tables. It is loaded here, at the first use: it takes a good part of a second. */
 export async function createSignInServer(settings: BetterAuthSettings): Promise<SignInServer> {
   const [{ betterAuth }, { APIError, isAPIError }, { bearer, magicLink }] = await Promise.all([
@@ -70,7 +74,7 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
   const { oidc } = settings
   const refuseBanned = async (userId: string) => {
     if (await settings.maySignIn(userId)) return
-    throw new APIError('FORBIDDEN', { code: 'BANNED_USER', message: 'This account is suspended.' })
+    throw new APIError('FORBIDDEN', BANNED)
   }
   const auth = betterAuth({
     ...optionsOf(settings),
@@ -105,12 +109,21 @@ export async function createSignInServer(settings: BetterAuthSettings): Promise<
     const found = await auth.api.getSession({ headers, query: { disableCookieCache: true } })
     return found === null ? undefined : { userId: found.user.id, sessionId: found.session.id }
   }
-  if (oidc === undefined) return { handle: (request) => auth.handler(request), findSession }
-  const handle = createFirstPartyRequests({
-    ...{ oidc, findSession, handle: (request: Request) => auth.handler(request) },
+  /** A session that was begun before the ban does nothing any more but end. */
+  const isBanned = async ({ headers, url }: Request) => {
+    if (!headers.has('cookie') && !headers.has('authorization')) return false
+    if (WITHOUT_SESSION.test(new URL(url).pathname)) return false
+    const found = await auth.api.getSession({ headers, query: { disableCookieCache: true, disableRefresh: true } })
+    return found !== null && !(await settings.maySignIn(found.user.id))
+  }
+  const handle = async (request: Request) =>
+    (await isBanned(request)) ? Response.json(BANNED, { status: 403 }) : auth.handler(request)
+  if (oidc === undefined) return { handle, findSession }
+  const handleApps = createFirstPartyRequests({
+    ...{ oidc, findSession, handle },
     signOut: (headers) => auth.api.signOut({ headers, asResponse: true }),
   })
-  return { handle, findSession }
+  return { handle: handleApps, findSession }
 }
 
 function optionsOf(settings: BetterAuthSettings): BetterAuthOptions {

@@ -30,7 +30,7 @@ interface Below {
   priceBook: PriceBook
   books: Awaited<ReturnType<typeof openLedger>>
   router: Awaited<ReturnType<typeof openRouter>>
-  people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts'>
+  people: Pick<ReturnType<typeof openPeople>, 'signedIn' | 'trusts' | 'memberProjects'>
   capture?: Capture | undefined
   alarms: CredentialAlarms
   rateLimits: RateLimits
@@ -88,7 +88,10 @@ export async function openGateway(
   }
   const routes = createRoutes(routing)
   return {
-    keyring: signedIn === undefined ? keyring : createCallers({ keyring, signedIn, trusts }),
+    keyring:
+      signedIn === undefined
+        ? keyring
+        : createCallers({ keyring, signedIn, trusts, memberOf: people.memberProjects.callerOf }),
     routes,
     speech: openSpeech(parts, { ...routing, models: routes.models }),
     dispatcher: createDispatcher({

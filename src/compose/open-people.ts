@@ -5,6 +5,7 @@ import { createFluxGrants } from '#domain/flux/flux-grants.ts'
 import { createFluxHistory } from '#domain/flux/flux-history.ts'
 import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import type { Grants } from '#domain/grants.ts'
+import { createMemberProjects } from '#domain/members/member-projects.ts'
 import { createAdministrators } from '#domain/people/administrators.ts'
 import type { PersonDeletion } from '#domain/people/delete-person.ts'
 import type { DeletionPart } from '#domain/people/deletion.ts'
@@ -71,6 +72,7 @@ export function openPeople(parts: Parts, below: Below) {
         })
   return {
     users,
+    memberProjects: createMemberProjects({ db }),
     signedIn,
     trusts: signIn?.accounts.trusts ?? (() => false),
     accounts: signIn?.accounts,

@@ -751,12 +751,14 @@ create table project (
   low_mailed_at timestamp with time zone,
   rate_limits text,
   welcomed boolean default false not null,
+  owner_lost_at timestamp with time zone,
   constraint project_name_key UNIQUE (name),
   constraint project_user_id_key UNIQUE (user_id),
   constraint project_wallet_id_key UNIQUE (wallet_id),
   constraint project_pkey PRIMARY KEY (id),
   constraint project_allowed_models_check CHECK ((((cardinality(allowed_models) >= 1) AND (cardinality(allowed_models) <= 200)) AND (array_position(allowed_models, NULL::text) IS NULL))),
   constraint project_check CHECK ((personal OR (user_id IS NULL))),
+  constraint project_check1 CHECK (((owner_lost_at IS NULL) OR (NOT personal))),
   constraint project_content_logging_check CHECK ((content_logging = ANY (ARRAY['none'::text, 'metadata'::text, 'full'::text]))),
   constraint project_content_retention_days_check CHECK (((content_retention_days >= 1) AND (content_retention_days <= 3650))),
   constraint project_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
@@ -764,6 +766,21 @@ create table project (
   constraint project_low_balance_nanousd_check CHECK (((low_balance_nanousd >= 1) AND (low_balance_nanousd <= '1000000000000000000'::bigint))),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
   constraint project_rate_limits_check CHECK ((octet_length(rate_limits) <= 1000))
+);
+
+create table project_invitation (
+  id text not null,
+  project_id text not null,
+  email text not null,
+  role text not null,
+  invited_by text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  expires_at timestamp with time zone not null,
+  constraint project_invitation_project_id_email_key UNIQUE (project_id, email),
+  constraint project_invitation_pkey PRIMARY KEY (id),
+  constraint project_invitation_email_check CHECK (((email = lower(email)) AND ((length(email) >= 3) AND (length(email) <= 254)))),
+  constraint project_invitation_id_check CHECK ((id ~ '^inv_[a-z2-7]{20}$'::text)),
+  constraint project_invitation_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'editor'::text, 'viewer'::text])))
 );
 
 create table project_member (
@@ -1251,6 +1268,10 @@ CREATE INDEX auth_session_expiry ON fluxgate.auth_session USING btree (expires_a
 
 CREATE INDEX auth_session_user ON fluxgate.auth_session USING btree (user_id);
 
+CREATE INDEX auth_user_created ON fluxgate.auth_user USING btree (created_at, id);
+
+CREATE INDEX auth_user_email_prefix ON fluxgate.auth_user USING btree (email text_pattern_ops);
+
 CREATE INDEX auth_verification_expiry ON fluxgate.auth_verification USING btree (expires_at);
 
 CREATE INDEX auth_verification_identifier ON fluxgate.auth_verification USING btree (identifier);
@@ -1321,9 +1342,17 @@ CREATE INDEX payment_subscription ON fluxgate.payment USING btree (subscription_
 
 CREATE INDEX payment_wallet ON fluxgate.payment USING btree (wallet_id, created_at);
 
+CREATE INDEX project_invitation_email ON fluxgate.project_invitation USING btree (email);
+
+CREATE INDEX project_invitation_expiry ON fluxgate.project_invitation USING btree (expires_at);
+
+CREATE INDEX project_invitation_inviter ON fluxgate.project_invitation USING btree (invited_by);
+
 CREATE INDEX project_low_balance ON fluxgate.project USING btree (id) WHERE (low_balance_nanousd IS NOT NULL);
 
 CREATE INDEX project_member_user ON fluxgate.project_member USING btree (user_id);
+
+CREATE INDEX project_owner_lost ON fluxgate.project USING btree (name) WHERE (owner_lost_at IS NOT NULL);
 
 CREATE INDEX rate_lease_expiry ON fluxgate.rate_lease USING btree (expires_at);
 
@@ -1494,6 +1523,10 @@ alter table payment_proration add constraint payment_proration_payment_id_fkey F
 alter table project add constraint project_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth_user(id) ON DELETE SET NULL;
 
 alter table project add constraint project_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id);
+
+alter table project_invitation add constraint project_invitation_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES auth_user(id) ON DELETE CASCADE;
+
+alter table project_invitation add constraint project_invitation_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 alter table project_member add constraint project_member_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 

@@ -21,6 +21,8 @@ export interface AuthenticatedKey extends ModelLimits, CallerLimits {
   personal: boolean
   /** Whose key it is: of a personal project that person's, in a shared one a member's or nobody's. */
   userId: string | null
+  /** There is no key: the person has a session, or a token of another issuer. */
+  signedIn?: true
 }
 
 export interface KeyringOptions {

@@ -78,12 +78,16 @@ export function createProjects(deps: { db: Db | Tx }) {
       }
     },
 
-    /** By name, at most `limit` after the name `after`. */
-    async list(page: { after?: string; limit: number }): Promise<{ projects: Project[]; hasMore: boolean }> {
+    /** By name, at most `limit` after the name `after`; with `ownerLost` those whose last owner has deleted the account. */
+    async list(page: {
+      after?: string
+      limit: number
+      ownerLost?: boolean
+    }): Promise<{ projects: Project[]; hasMore: boolean }> {
       assert(page.limit >= 1 && page.limit <= PROJECTS_PAGE_MAX, 'a page has 1 to PROJECTS_PAGE_MAX projects')
       const { rows } = await db.query<Project>(
-        `select ${columns} from ${tables} where $1::text is null or p.name > $1 order by p.name limit $2`,
-        [page.after ?? null, page.limit + 1],
+        `select ${columns} from ${tables} where ($1::text is null or p.name > $1) and (not $3 or p.owner_lost_at is not null) order by p.name limit $2`,
+        [page.after ?? null, page.limit + 1, page.ownerLost ?? false],
       )
       return { projects: rows.slice(0, page.limit), hasMore: rows.length > page.limit }
     },

@@ -34,6 +34,7 @@ export interface SettingValues {
   RATE_LIMIT_KEY: RateLimit
   RATE_LIMIT_USER: RateLimit
   RATE_LIMIT_PROJECT: RateLimit
+  PEOPLE_CREATE_PROJECTS: boolean
   STRIPE_FLUX_PRODUCT_ID: string
   STRIPE_PAYMENT_METHODS: readonly string[]
   STRIPE_PAYMENT_METHOD_OPTIONS: JsonObject
@@ -54,6 +55,7 @@ export const settingDefaults = {
   TTS_DEBT_TTL_SECONDS: 86_400,
   AUTH_RATE_LIMIT_MAX: 20,
   AUTH_RATE_LIMIT_WINDOW_SEC: 60,
+  PEOPLE_CREATE_PROJECTS: false,
   STRIPE_PAYMENT_METHOD_OPTIONS: {},
   DEFAULT_TTS_VOICES: {},
 } as const satisfies Partial<SettingValues>

@@ -28,6 +28,7 @@ const values: [name: string, accepted: unknown[], refused: unknown[]][] = [
     [{}, { requestsPerMinute: 60 }, { tokensPerMinute: 5, concurrentCalls: 1 }],
     [5, [], null, { requestsPerMinute: 0 }, { perHour: 1 }],
   ],
+  ['PEOPLE_CREATE_PROJECTS', [true, false], ['true', 1, null]],
   ['STRIPE_FLUX_PRODUCT_ID', ['prod_123'], ['', 'a b', 7]],
   ['STRIPE_PAYMENT_METHODS', [[], ['card', 'wechat_pay']], ['card', [''], [1]]],
   ['STRIPE_PAYMENT_METHOD_OPTIONS', [{}, { wechat_pay: { client: 'web' } }], [[], 'x', { a: 'x'.repeat(20_000) }]],

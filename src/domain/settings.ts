@@ -43,6 +43,9 @@ const checks: Readonly<Record<SettingName, Check>> = {
   RATE_LIMIT_KEY: rateLimit,
   RATE_LIMIT_USER: rateLimit,
   RATE_LIMIT_PROJECT: rateLimit,
+  PEOPLE_CREATE_PROJECTS(value, path, problems) {
+    if (typeof value !== 'boolean') problems.add(path, 'must be true or false')
+  },
   STRIPE_FLUX_PRODUCT_ID: text(productRule),
   STRIPE_PAYMENT_METHODS(value, path, problems) {
     for (const [index, method] of readList(value, path, { min: 0, max: PAYMENT_METHODS_MAX }, problems).entries())

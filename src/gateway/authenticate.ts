@@ -7,10 +7,25 @@ import type { Gateway } from './gateway.ts'
 /** Who calls a model. Throws AppError: invalid_api_key, forbidden without the scope `inference`, ledger_unavailable. */
 export async function authenticate(gateway: Gateway, req: IncomingMessage): Promise<AuthenticatedKey> {
   const secret = presentedKey(req.headers)
-  if (secret !== undefined) return authenticateSecret(gateway, secret)
-  const person = await gateway.keyring.ofCookie?.(req.headers, req.method ?? 'POST')
-  if (person === undefined) throw new AppError('invalid_api_key')
-  return person
+  const caller =
+    secret === undefined
+      ? await gateway.keyring.ofCookie?.(req.headers, req.method ?? 'POST')
+      : await authenticateSecret(gateway, secret)
+  if (caller === undefined) throw new AppError('invalid_api_key')
+  requireOwnProject(caller, req.headers)
+  return caller
+}
+
+/** Names the project that a person who is signed in reads or manages: src/routes/member-routes.ts. */
+export const PROJECT_HEADER = 'x-fluxgate-project'
+
+/** Where only the caller's own project can be meant, another must not be charged or shown in its place. Throws AppError forbidden. */
+export function requireOwnProject(caller: AuthenticatedKey, headers: IncomingMessage['headers']): void {
+  const named = headers[PROJECT_HEADER]
+  if (named !== undefined && named !== caller.projectId)
+    throw new AppError('forbidden', {
+      message: 'This is for the project of the key, or your own: use a key of the project.',
+    })
 }
 
 /** The same for a secret that did not come in a header. */

@@ -15,6 +15,9 @@ import type { Grants } from '#domain/grants.ts'
 import type { Keys } from '#domain/keys.ts'
 import type { LimitEditor } from '#domain/limits/limit-editor.ts'
 import type { LogProofs } from '#domain/log/log-proofs.ts'
+import type { Invitations } from '#domain/members/invitations.ts'
+import type { Members } from '#domain/members/members.ts'
+import type { UserAdmin } from '#domain/people/user-admin.ts'
 import type { Projects } from '#domain/projects.ts'
 import type { ReceiptLog } from '#domain/receipt-log.ts'
 import type { Refunds } from '#domain/refunds.ts'
@@ -31,12 +34,14 @@ import { budgetRoutes } from '#routes/admin/budgets.ts'
 import { fluxGrantRoutes } from '#routes/admin/flux-grants.ts'
 import { grantRoutes } from '#routes/admin/grants.ts'
 import { keyRoutes } from '#routes/admin/keys.ts'
+import { projectMemberRoutes } from '#routes/admin/members.ts'
 import { projectRoutes } from '#routes/admin/projects.ts'
 import { rateLimitRoutes } from '#routes/admin/rate-limits.ts'
 import { refundRoutes } from '#routes/admin/refunds.ts'
 import { routerRoutes } from '#routes/admin/router.ts'
 import { routerSliceRoutes } from '#routes/admin/router-slices.ts'
 import { settingRoutes } from '#routes/admin/settings.ts'
+import { userRoutes } from '#routes/admin/users.ts'
 import { type WebhookRoutesDeps, webhookRoutes } from '#routes/admin/webhooks.ts'
 import { clientBudgetRoutes } from '#routes/client/budgets.ts'
 import { projectKeyRoutes } from '#routes/client/keys.ts'
@@ -53,8 +58,11 @@ import { peoplePageRoutes } from '#routes/pages/people-pages.ts'
 import { type Accounts, accountRoutes, isAppPath } from '#routes/person/accounts.ts'
 import { renderAiri } from '#routes/person/airi-answers.ts'
 import { type FluxDeps, fluxRoutes } from '#routes/person/flux.ts'
+import { invitationRoutes, ownInvitationRoutes } from '#routes/person/invitations.ts'
 import { lowBalanceRoutes } from '#routes/person/low-balance.ts'
+import { memberRoutes } from '#routes/person/members.ts'
 import { type PaymentsDeps, paymentRoutes, shopRoutes } from '#routes/person/payments.ts'
+import { type MemberProjectDeps, memberProjectRoutes } from '#routes/person/projects.ts'
 import { documentProofRoutes } from '#routes/public/document-proof.ts'
 import { healthRoutes, type Readiness } from '#routes/public/health.ts'
 import { logRoutes } from '#routes/public/log.ts'
@@ -62,7 +70,15 @@ import { type ReceiptKeyFormsDeps, receiptKeyFormRoutes } from '#routes/public/r
 import { receiptKeyRoutes } from '#routes/public/receipt-keys.ts'
 import { verifyPageRoutes } from '#routes/public/verify-page.ts'
 import { AppError, errorBody } from '#src/errors.ts'
-import { actorDecorator, clientKeyDecorator, requireAdmin, requireClient, requirePerson } from './credentials.ts'
+import {
+  actorDecorator,
+  clientKeyDecorator,
+  requireAdmin,
+  requireClient,
+  requireMember,
+  requirePerson,
+  requireSignedIn,
+} from './credentials.ts'
 import type { HttpInstance } from './http-instance.ts'
 import { createNotFound } from './not-found.ts'
 import { gatewayMethods, openapiOptions } from './openapi-document.ts'
@@ -87,7 +103,13 @@ const DOCS_POLICY = [
 const LOGO =
   '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40"><text y="28" font-family="sans-serif" font-size="26" font-weight="bold" fill="#fff">Fluxgate</text></svg>'
 
-export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps, PaymentsDeps, WebhookRoutesDeps {
+export interface HttpAppDeps
+  extends LlmringDeps,
+    ReceiptKeyFormsDeps,
+    FluxDeps,
+    PaymentsDeps,
+    WebhookRoutesDeps,
+    MemberProjectDeps {
   lowBalances: LowBalances
   projects: Projects
   keys: Keys
@@ -97,6 +119,9 @@ export interface HttpAppDeps extends LlmringDeps, ReceiptKeyFormsDeps, FluxDeps,
   grants: Grants
   fluxGrants: FluxGrants
   grantReversals: GrantReversals
+  members: Members
+  invitations: Invitations
+  userAdmin: UserAdmin
   budgets: Budgets
   allowedModels: AllowedModels
   limitEditor: LimitEditor
@@ -225,11 +250,22 @@ export function createHttpApp(deps: HttpAppDeps): HttpInstance {
     lowBalanceRoutes(scope, deps)
     paymentRoutes(scope, deps)
   })
+  addSurface(app, 'person', (scope) => {
+    scope.decorateRequest(clientKeyDecorator)
+    scope.addHook('onRequest', requireSignedIn(deps.keyring))
+    scope.addHook('onRequest', requireMember(deps.memberProjects))
+    memberProjectRoutes(scope, deps)
+    memberRoutes(scope, deps)
+    invitationRoutes(scope, deps)
+    ownInvitationRoutes(scope, deps)
+  })
   addSurface(app, 'admin', (scope) => {
     scope.decorateRequest(actorDecorator)
     scope.addHook('onRequest', requireAdmin(deps))
     auditEventRoutes(scope, deps)
     projectRoutes(scope, deps)
+    projectMemberRoutes(scope, deps)
+    userRoutes(scope, deps)
     keyRoutes(scope, deps)
     grantRoutes(scope, deps)
     fluxGrantRoutes(scope, deps)

@@ -206,6 +206,33 @@ test('signing out revokes the session: token and cookie are refused within a sec
   assert.equal((await call({ cookie, origin: ORIGIN })).status, 401)
 })
 
+test('a banned person’s session does nothing below /api/auth but end, and is itself again after the ban', async () => {
+  const { token, cookie, userId } = await signUp()
+  const ban = (banned: boolean) => gateway.db.query('update auth_user set banned = $2 where id = $1', [userId, banned])
+  const ask = [
+    () => auth('/get-session', undefined, { cookie }),
+    () => auth('/get-session', undefined, { authorization: `Bearer ${token}` }),
+    () => auth('/list-sessions', undefined, { cookie }),
+    () => auth('/change-password', { currentPassword: PASSWORD, newPassword: 'a new password' }, { cookie }),
+    () => auth('/change-email', { newEmail: 'elsewhere@example.com' }, { cookie }),
+    () => auth('/update-user', { name: 'Another' }, { cookie }),
+    () => auth('/revoke-sessions', {}, { cookie }),
+    () => auth('/delete-user', {}, { cookie }),
+  ]
+  await ban(true)
+  for (const [index, answer] of (await Promise.all(ask.map((send) => send()))).entries())
+    assert.deepEqual([answer.status, answer.json.code], [403, 'BANNED_USER'], `${index}: ${answer.text}`)
+  await ban(false)
+  assert.equal((await auth('/get-session', undefined, { cookie })).json.user.name, 'A Person')
+  await ban(true)
+  const { email } = await signUp()
+  const entered = await auth('/sign-in/email', { email, password: PASSWORD }, { cookie })
+  assert.equal(entered.status, 200, 'somebody else at the same browser')
+  assert.equal((await auth('/sign-out', {}, { cookie })).status, 200)
+  await ban(false)
+  assert.equal((await auth('/get-session', undefined, { cookie })).json, null)
+})
+
 test('a ban is felt by sessions and keys within a second, and by signing in', async () => {
   const { email, token, userId } = await signUp()
   assert.equal((await call({}, token)).status, 200)
@@ -268,6 +295,73 @@ test('cookies speak for pages of trusted origins alone', async () => {
   assert.equal((await read({ cookie })).status, 200)
   const forged = `${cookie.slice(0, -10)}AAAAAAAAAA`
   assert.equal((await read({ cookie: forged })).status, 401)
+})
+
+test('people read the usage of a project they are in, by cookie, by session and by a token of another issuer', async () => {
+  const { cookie, token, userId } = await signUp()
+  const { id } = await gateway.app.projects.create({ name: 'a team that reads' })
+  const claims = { sub: 'usr_reader', email: 'reader@example.com', emailVerified: true, name: 'x'.repeat(300) }
+  const jwt = await issuer.token(claims)
+  const ask = (headers: Record<string, string>, path = '/api/v1/stats') =>
+    gateway.chat(undefined, { method: 'GET', path, key: null, headers })
+  assert.equal((await ask({ authorization: `Bearer ${jwt}` })).status, 200, 'a token is longer than a key may be')
+  const { rows } = await gateway.db.query('select user_id as id from external_identity where subject = $1', [
+    claims.sub,
+  ])
+  for (const member of [userId, rows[0].id])
+    await gateway.db.query(`insert into project_member (project_id, user_id, role) values ($1, $2, 'viewer')`, [
+      id,
+      member,
+    ])
+  for (const [headers, status] of [
+    [{ cookie }, 200],
+    [{ cookie, origin: 'https://evil.example' }, 401],
+    [{ authorization: `Bearer ${token}` }, 200],
+    [{ 'x-api-key': token }, 200],
+    [{ authorization: `Bearer ${jwt}` }, 200],
+    [{}, 401],
+  ] as const) {
+    assert.equal((await ask({ ...headers, 'x-fluxgate-project': id })).status, status)
+    assert.equal((await ask({ ...headers }, `/api/v1/stats?project=${id}`)).status, status)
+    assert.equal((await ask({ ...headers, 'x-fluxgate-project': id }, '/v1/receipts')).status, status)
+  }
+  // What is not there to be read is done with a key, and not charged to the person instead.
+  const called = await call({ cookie, 'sec-fetch-site': 'same-origin', 'x-fluxgate-project': id })
+  assert.deepEqual([called.status, called.json.error.code], [403, 'forbidden'])
+})
+
+test('whoever is asked to join a project gets a mail, with or without an account, and not without end', async () => {
+  const owner = await signUp()
+  const guest = await signUp()
+  const { id } = await gateway.app.projects.create({ name: 'Cheap pills at pills.example' })
+  await gateway.db.query(`insert into project_member (project_id, user_id, role) values ($1, $2, 'owner')`, [
+    id,
+    owner.userId,
+  ])
+  const invite = (email: string) =>
+    gateway.chat({ email, role: 'editor' }, { path: `/api/v1/projects/${id}/invitations`, key: owner.token })
+  const mails = (email: string) =>
+    gateway.log
+      .lines()
+      .map(({ msg }) => String(msg))
+      .filter((msg) => msg.startsWith(`Mail to ${email},`) && msg.includes('join a project'))
+  const unknown = `nobody${Math.random()}@example.com`
+  for (const email of [guest.email, unknown]) {
+    assert.equal((await invite(email)).status, 201)
+    assert.equal(await linkTo(email, 'join a project'), `${ORIGIN}/account`.slice(`${ORIGIN}/api/auth`.length))
+    assert.doesNotMatch(mails(email).join(), /pills/, 'nothing of it is what the owner chose')
+  }
+  for (let n = 0; n < 4; n += 1) assert.equal((await invite(unknown)).status, 201)
+  await until('the second mail', () => mails(unknown).length === 2)
+  // Mails are shown in their order, so this one comes after any that were too many.
+  assert.equal((await invite(guest.email)).status, 201)
+  await until('the last mail', () => mails(guest.email).length === 2)
+  assert.equal(mails(unknown).length, 2)
+  const [{ id: invitation }] = (
+    await gateway.chat(undefined, { method: 'GET', path: '/api/v1/invitations', key: guest.token })
+  ).json.data
+  const joined = await gateway.chat(undefined, { path: `/api/v1/invitations/${invitation}/accept`, key: guest.token })
+  assert.deepEqual([joined.status, joined.json.role], [200, 'editor'])
 })
 
 test('links of mails and redirects lead to trusted places alone', async () => {

@@ -310,6 +310,10 @@ const records = [
     createdAt: '2026-11-29T10:00:00.000Z',
   },
 ]
+const invitations = [
+  { id: 'inv_a', project_name: EVIL, role: 'editor', expires_at: '2026-12-10T10:00:00.000Z' },
+  { id: 'inv_b', project_name: 'of a team', role: 'viewer', expires_at: '2026-12-11T10:00:00.000Z' },
+]
 const session = { user: { name: EVIL, email: 'ada@example.com' }, session: { id: 's' } }
 
 test('the account: balance, a purchase, history, keys, signing out, deletion', { skip }, async () => {
@@ -320,6 +324,11 @@ test('the account: balance, a purchase, history, keys, signing out, deletion', {
   const fakes: Record<string, Fake> = {
     'GET /api/auth/get-session': () => ({ body: session }),
     'GET /api/v1/stripe/packages': () => ({ body: packages }),
+    'GET /api/v1/invitations': () => ({ body: { object: 'list', data: invitations } }),
+    'POST /api/v1/invitations/inv_a/accept': () => ({
+      body: { object: 'membership', project_id: 'prj_a', role: 'editor' },
+    }),
+    'DELETE /api/v1/invitations/inv_b': () => ({ status: 204, body: undefined as never }),
     'POST /api/v1/stripe/checkout': () => ({ body: { url: `${base}/settings/flux?success=true` } }),
     'GET /api/v1/flux/history': (_body, route) => ({
       body: route.request().url().includes('offset=0')
@@ -335,6 +344,12 @@ test('the account: balance, a purchase, history, keys, signing out, deletion', {
   assert.equal(await page.locator('img').count(), 0, 'what people chose is text')
   assert.deepEqual(await unnamed(page), [])
   await picture(page, 'account')
+
+  await page.getByRole('button', { name: `Join ${EVIL}` }).click()
+  await page.getByText('You have joined').waitFor()
+  await page.getByRole('button', { name: 'Decline of a team' }).click()
+  await page.getByText('You have declined "of a team".').waitFor()
+  assert.equal(await page.getByRole('heading', { name: 'Invitations' }).isVisible(), false)
 
   await page.getByRole('button', { name: 'Show more' }).click()
   await page.locator('#records tr').nth(2).waitFor()
@@ -376,6 +391,7 @@ test('the account in the dark and narrow, where nothing can be bought', { skip }
     {
       'GET /api/auth/get-session': () => ({ body: session }),
       'GET /api/v1/stripe/packages': () => ({ body: [] }),
+      'GET /api/v1/invitations': () => ({ body: { object: 'list', data: [] } }),
       'GET /api/v1/flux/history': () => ({ status: 503, body: { error: 'x', message: 'The books are away.' } }),
     },
     { key: person.secret, dark: true },
@@ -384,6 +400,7 @@ test('the account in the dark and narrow, where nothing can be bought', { skip }
   await page.getByText('Your balance is frozen').waitFor()
   await page.getByText('The books are away.').waitFor()
   assert.equal(await page.getByRole('heading', { name: 'Buy Flux' }).isVisible(), false)
+  assert.equal(await page.getByRole('heading', { name: 'Invitations' }).isVisible(), false)
   assert.equal(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, 'nothing sticks out')
   await picture(page, 'account-dark-narrow')
   await close()

@@ -77,6 +77,12 @@ test('a wallet that is older than the proof of the address gets the gift afterwa
   assert.equal(await balance(projectId), 7_000_000n)
 })
 
+test('a wallet is not opened for who has left meanwhile', async () => {
+  const user = await insertUser(database.db, 'gone@example.com')
+  await database.db.query('delete from auth_user where id = $1', [user.id])
+  await assert.rejects(people.open(user), { code: 'not_found' })
+})
+
 test('without a gift nobody counts as welcomed', async () => {
   stored = new Map()
   const { rows: before } = await database.db.query('select count(*) as n from welcomed_person')

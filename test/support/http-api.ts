@@ -11,6 +11,7 @@ import { createAllowedModels } from '#domain/allowed-models.ts'
 import { auditLedger } from '#domain/audit.ts'
 import { createAuditTrail } from '#domain/audit-trail.ts'
 import { createBudgets } from '#domain/budgets/budgets.ts'
+import { createCallers } from '#domain/callers.ts'
 import { createReceiptDesk } from '#domain/certificates/receipt-desk.ts'
 import { splitReported } from '#domain/certificates/split-reported.ts'
 import { createConversations } from '#domain/conversations/conversations.ts'
@@ -22,7 +23,11 @@ import { type AuthenticatedKey, createKeyring } from '#domain/keyring.ts'
 import { createKeys } from '#domain/keys.ts'
 import { createLimitEditor } from '#domain/limits/limit-editor.ts'
 import { createLogProofs } from '#domain/log/log-proofs.ts'
+import { createInvitations } from '#domain/members/invitations.ts'
+import { createMemberProjects } from '#domain/members/member-projects.ts'
+import { createMembers } from '#domain/members/members.ts'
 import { createAdministrators } from '#domain/people/administrators.ts'
+import { createUserAdmin } from '#domain/people/user-admin.ts'
 import { createUsers } from '#domain/people/users.ts'
 import { loadPriceBook } from '#domain/price-book.ts'
 import { createProjects } from '#domain/projects.ts'
@@ -54,7 +59,7 @@ import { readModelTraits } from '#src/read-model-traits.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { logSigner, openTestLog } from '#test/support/log/test-log.ts'
 import { createLogSink } from '#test/support/log-sink.ts'
-import { peopleDeps } from '#test/support/people.ts'
+import { peopleDeps, sessions } from '#test/support/people.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill, TILL_SEED } from '#test/support/till.ts'
 
@@ -236,7 +241,7 @@ function buildApp(
   const deps: HttpAppDeps = {
     projects: createProjects({ db }),
     keys: createKeys({ db }),
-    keyring,
+    keyring: createCallers({ keyring, ...sessions(db, slot) }),
     accounts: {
       handle: async () => new Response(null, { status: 404 }),
       ...{ publicUrl: undefined, hasApps: false, social: [], proxies: undefined },
@@ -249,6 +254,11 @@ function buildApp(
     ...given,
     grants: createGrants({ db, slot }),
     ...peopleDeps(db, slot),
+    memberProjects: createMemberProjects({ db }),
+    members: createMembers({ db }),
+    invitations: createInvitations({ db }),
+    userAdmin: createUserAdmin({ db }),
+    peopleMayCreateProjects: () => false,
     budgets: createBudgets({ db }),
     refunds: createRefunds({ db, slot }),
     wallets: createWallets({ db }),

@@ -7,8 +7,10 @@ import { createGrantReversals } from '#domain/flux/reverse-grants.ts'
 import { createGrants, type Grants } from '#domain/grants.ts'
 import type { AuthenticatedKey } from '#domain/keyring.ts'
 import type { createKeys } from '#domain/keys.ts'
+import { createMemberProjects } from '#domain/members/member-projects.ts'
 import { createPaymentLists } from '#domain/payments/payment-lists.ts'
 import { createPersonalProjects } from '#domain/people/personal-project.ts'
+import { createSignedIn } from '#domain/people/signed-in.ts'
 import { createUsers, type User } from '#domain/people/users.ts'
 import { type Scope, scopeSet, scopes } from '#domain/scopes.ts'
 import { createSettings } from '#domain/settings.ts'
@@ -52,6 +54,33 @@ export function peopleDeps(db: Db, slot: TestSlot) {
     payments: undefined,
     trusts: () => false,
   }
+}
+
+/** People by tokens of sessions, which openSession makes. */
+export function sessions(db: Db, slot: TestSlot) {
+  const signedIn = createSignedIn({
+    users: createUsers({ db }),
+    personalProjects: personalProjects(db, createGrants({ db, slot }), 0),
+    async findUserId({ text }) {
+      const { rows } = await db.query<{ id: string }>(
+        'select user_id as id from auth_session where token = $1 and expires_at > now()',
+        [text],
+      )
+      return rows[0]?.id
+    },
+  })
+  return { signedIn, trusts: () => false, memberOf: createMemberProjects({ db }).callerOf }
+}
+
+/** Signs somebody in, as Better Auth would. Returns the token. */
+export async function openSession(db: Db, userId: string): Promise<string> {
+  const token = randomBytes(16).toString('hex')
+  await db.query(
+    `insert into auth_session (id, token, user_id, expires_at, created_at, updated_at)
+     values ($1, $2, $3, now() + interval '1 hour', now(), now())`,
+    [randomBytes(8).toString('hex'), token, userId],
+  )
+  return token
 }
 
 /** A person with a wallet, and a key of it that has these scopes. */

@@ -208,6 +208,7 @@ async function erasePerson(tx: Tx, userId: string, afterglowMs: number): Promise
        or position('"' || u.email || '"' in lower(v.value)) > 0)`,
     [userId],
   )
+  await tx.query('delete from project_invitation i using auth_user u where u.id = $1 and i.email = u.email', [userId])
   const { rowCount } = await tx.query('delete from auth_user where id = $1', [userId])
   await tx.query(
     `update account_deletion set erased_at = coalesce(erased_at, clock_timestamp()), error = null, leased_until = null,

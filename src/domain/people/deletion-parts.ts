@@ -1,4 +1,5 @@
 import type { Db, Tx } from '#db/pool.ts'
+import { endMemberships } from '#domain/members/members.ts'
 
 const ROWS_PER_BATCH = 1_000
 
@@ -10,13 +11,13 @@ export interface Leaver {
 
 /** Ends everything that a person can do: keys, memberships, spending. Calls that were admitted before come to their end. */
 export async function endAccess(tx: Tx, { userId, projectId }: Leaver): Promise<void> {
+  await endMemberships(tx, userId)
   // Changes of keys wait for each other from this statement on, so keys are locked before wallets, here as everywhere.
   await tx.query(
     `update api_key set revoked_at = coalesce(revoked_at, clock_timestamp()), name = 'deleted'
      where (user_id = $1 or project_id = $2) and (revoked_at is null or name <> 'deleted')`,
     [userId, projectId],
   )
-  await tx.query('delete from project_member where user_id = $1', [userId])
   await tx.query(
     `update wallet set frozen = true, version = version + 1
      where not frozen and id = (select wallet_id from project where id = $1)`,

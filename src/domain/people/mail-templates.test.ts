@@ -12,6 +12,7 @@ const samples: { [T in MailTemplate]: MailTemplates[T] } = {
   magic_link: { url },
   change_email: { url, newEmail: EVIL },
   delete_account: { url },
+  project_invitation: { url, role: 'viewer' },
   low_balance: { availableFlux: EVIL, thresholdFlux: EVIL },
   top_up_failed: { amount: EVIL },
   budget_threshold: { budget: EVIL, percent: 80, spentFlux: EVIL, limitFlux: EVIL },

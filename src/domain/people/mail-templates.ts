@@ -47,6 +47,14 @@ const letters: { [T in MailTemplate]: (data: MailTemplates[T]) => Letter } = {
     action: { label: 'Delete my account', url },
     closing: 'If you did not ask for this, do not open the link, and change your password.',
   }),
+  project_invitation: ({ url, role }) => ({
+    subject: 'You are asked to join a project',
+    paragraphs: [
+      `Somebody asks you to join a project as ${role}. Sign in with this address, or sign up, to see which, and to join or decline.`,
+    ],
+    action: { label: 'See the invitation', url },
+    closing: 'If you do not know of it, you need not do anything: the invitation ends by itself after two weeks.',
+  }),
   low_balance: ({ availableFlux, thresholdFlux }) => ({
     subject: 'Your balance is low',
     paragraphs: [`${availableFlux} Flux are left, less than the ${thresholdFlux} below which you want to hear of it.`],

@@ -5,6 +5,7 @@ export interface MailTemplates {
   magic_link: { url: string }
   change_email: { url: string; newEmail: string }
   delete_account: { url: string }
+  project_invitation: { url: string; role: 'owner' | 'editor' | 'viewer' }
   low_balance: { availableFlux: string; thresholdFlux: string }
   top_up_failed: { amount: string }
   budget_threshold: { budget: string; percent: number; spentFlux: string; limitFlux: string }

@@ -7,6 +7,7 @@ import { createProjects } from '#domain/projects.ts'
 import type { Settings } from '#domain/settings.ts'
 import { assert } from '#lib/assert.ts'
 import type { Secret } from '#lib/secret.ts'
+import { AppError } from '#src/errors.ts'
 import type { User } from './users.ts'
 
 /** The project that holds a person's wallet and keys. */
@@ -56,13 +57,17 @@ export function createPersonalProjects(options: PersonalProjectsOptions) {
   }
 
   return {
-    /** The person's project, opened at the first call; wallet and gift are one commit. Throws AppError config_unavailable. */
+    /**
+     * The person's project, opened at the first call; wallet and gift are one commit, and the gift waits for a verified address.
+     * Throws AppError: config_unavailable; not_found for who has left meanwhile.
+     */
     async open(user: User): Promise<PersonalProject> {
       const existing = await find(db, user.id)
       if (existing !== undefined && isDone(existing, user)) return existing.project
       return transaction(db, async (tx) => {
         // Two first calls of one person open one wallet, and welcome it once.
-        await tx.query('select 1 from auth_user where id = $1 for update', [user.id])
+        const { rowCount } = await tx.query('select 1 from auth_user where id = $1 for update', [user.id])
+        if (rowCount === 0) throw new AppError('not_found', { message: 'This account is gone.' })
         const raced = await find(tx, user.id)
         if (raced !== undefined && isDone(raced, user)) return raced.project
         if (raced !== undefined) {

@@ -5,7 +5,7 @@ const ROWS_MAX = 5_000
 const QUERY_MS_MAX = 10_000
 const KEY_DAYS_KEPT = 30
 
-/** Drops sessions, links, and tokens and keys of apps whose time is over, some at a time, for as long as the process lives. Any number of gateways may. */
+/** Drops sessions, links, invitations, and tokens and keys of apps whose time is over, some at a time, for as long as the process lives. Any number of gateways may. */
 export function createSessionSweeper(options: { db: Db; everyMs: number; onError: (error: unknown) => void }) {
   const { db, everyMs, onError } = options
   const closing = new AbortController()
@@ -14,7 +14,14 @@ export function createSessionSweeper(options: { db: Db; everyMs: number; onError
   /** Returns how many rows are gone. */
   async function sweep(): Promise<number> {
     let gone = 0
-    for (const table of ['auth_session', 'auth_verification', 'oauth_refresh_token', 'oauth_access_token']) {
+    const tables = [
+      'auth_session',
+      'auth_verification',
+      'oauth_refresh_token',
+      'oauth_access_token',
+      'project_invitation',
+    ]
+    for (const table of tables) {
       const { rowCount } = await db.query(
         within(QUERY_MS_MAX, {
           text: `delete from ${table} where id in (select id from ${table} where expires_at < now() order by expires_at limit $1)`,

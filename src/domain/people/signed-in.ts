@@ -40,8 +40,13 @@ export function createSignedIn(options: SignedInOptions) {
     const user = await users.find(userId)
     if (user === undefined) return undefined
     if (user.banned) throw new AppError('forbidden', { message: 'This account is suspended.' })
-    const project = await personalProjects.open(user)
-    return { ...project, keyId: SESSION_KEY_ID, scopes: scopeSet(scopes), personal: true, userId }
+    const project = await personalProjects.open(user).catch((error: unknown) => {
+      // Left since the session was found.
+      if (error instanceof AppError && error.code === 'not_found') return undefined
+      throw error
+    })
+    if (project === undefined) return undefined
+    return { ...project, keyId: SESSION_KEY_ID, scopes: scopeSet(scopes), personal: true, userId, signedIn: true }
   }
 
   return {

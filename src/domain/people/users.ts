@@ -15,14 +15,14 @@ export interface User {
   banExpiresAt: Date | null
 }
 
-const columns = `id, name, email, email_verified as "emailVerified", created_at as "createdAt",
+export const userColumns = `id, name, email, email_verified as "emailVerified", created_at as "createdAt",
   banned and (ban_expires_at is null or ban_expires_at > clock_timestamp()) as banned,
   ban_reason as "banReason", ban_expires_at as "banExpiresAt"`
 
 export function createUsers(deps: { db: Db | Tx }) {
   const { db } = deps
   async function find(id: string): Promise<User | undefined> {
-    const { rows } = await db.query<User>(`select ${columns} from auth_user where id = $1`, [id])
+    const { rows } = await db.query<User>(`select ${userColumns} from auth_user where id = $1`, [id])
     return rows[0]
   }
 
@@ -38,7 +38,7 @@ export function createUsers(deps: { db: Db | Tx }) {
 
     /** Addresses are compared without regard to case. */
     async findByEmails(emails: readonly string[]): Promise<Map<string, User>> {
-      const { rows } = await db.query<User>(`select ${columns} from auth_user where email = any ($1)`, [
+      const { rows } = await db.query<User>(`select ${userColumns} from auth_user where email = any ($1)`, [
         [...new Set(emails.map((email) => email.toLowerCase()))],
       ])
       return new Map(rows.map((user) => [user.email, user]))

@@ -28,13 +28,22 @@ export function projectRoutes(app: HttpInstance, deps: { projects: Projects; wal
     {
       schema: {
         summary: 'List projects by name',
-        querystring: pageQuery(Cursor, PROJECTS_PAGE_MAX),
+        querystring: Type.Object(
+          {
+            ...pageQuery(Cursor, PROJECTS_PAGE_MAX).properties,
+            owner: Type.Optional(
+              Type.Enum(['lost'], { description: 'Shared projects whose last owner has deleted the account.' }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
         response: answers({ 200: listOf(ProjectBody, Type.String()) }, 400, 401, 503),
       },
     },
     async (request) => {
-      const { after, limit = PROJECTS_PAGE_MAX } = request.query
-      const page = await projects.list({ ...(after !== undefined && { after }), limit })
+      const { after, limit = PROJECTS_PAGE_MAX, owner } = request.query
+      const asked = { limit, ownerLost: owner === 'lost' }
+      const page = await projects.list({ ...(after !== undefined && { after }), ...asked })
       return {
         object: 'list' as const,
         data: page.projects.map(projectView),

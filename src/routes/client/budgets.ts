@@ -23,7 +23,8 @@ export function clientBudgetRoutes(app: HttpInstance, deps: { budgets: Budgets }
   )
 }
 
-/** Not those of another key or person of the project. */
+/** Not those of another key or person of the project; a member who is signed in sees all of them. */
 function concerns({ active, keyId, userId }: Budget, key: AuthenticatedKey): boolean {
+  if (key.signedIn === true && !key.personal) return active
   return active && (keyId === null || keyId === key.keyId) && (userId === null || userId === key.userId)
 }

@@ -1,9 +1,12 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Callers } from '#domain/callers.ts'
+import type { AuthenticatedKey } from '#domain/keyring.ts'
 import { requireScope, type Scope } from '#domain/scopes.ts'
+import { PROJECT_HEADER } from '#gateway/authenticate.ts'
 import type { Secret } from '#lib/secret.ts'
 import { adminKeyCheck, clientKeyDecorator, operatorDecorator } from '#routes/credentials.ts'
 import type { HttpInstance } from '#routes/http-instance.ts'
+import { inProject } from '#routes/member-routes.ts'
 import { AppError } from '#src/errors.ts'
 import { aliasRoutes } from './aliases.ts'
 import { type ConversationDeps, conversationRoutes } from './conversations.ts'
@@ -92,14 +95,26 @@ function authenticateClient({ keyring, adminKey }: Pick<LlmringDeps, 'keyring' |
     const { scope, operator } = request.routeOptions.config
     if (scope === undefined) return
     const secret = presentedLlmringKey(request.headers)
-    if (operator === true && isAdminKey(secret)) {
+    if (operator === true && secret !== undefined && isAdminKey(secret)) {
       request.setDecorator(operatorDecorator, true)
       return
     }
-    const key = keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse))
+    const caller =
+      secret === undefined
+        ? await keyring.ofCookie?.(request.headers, request.method)
+        : (keyring.peek(secret) ?? (await keyring.authenticate(secret).catch(refuse)))
+    if (caller === undefined) throw new AppError('invalid_api_key', { message: 'X-API-Key header required' })
+    const key = await inProject(keyring, request, caller, namedProject(request, caller))
     requireScope(key, scope)
     request.setDecorator(clientKeyDecorator, key)
   }
+}
+
+/** Links cannot carry a header, so people who are signed in may name a project in the query where there is such a parameter. */
+function namedProject(request: FastifyRequest, caller: AuthenticatedKey): unknown {
+  const { project } = request.query as Record<string, unknown>
+  const isParameter = request.routeOptions.config.operator === true && caller.signedIn === true
+  return request.headers[PROJECT_HEADER] ?? (isParameter && project !== '' ? project : undefined)
 }
 
 function refuse(error: unknown): never {

@@ -11,6 +11,10 @@ export const accountPage = pageShell({
 <div><h1 id="name"></h1><p id="email" class="hint"></p></div>
 <button id="sign-out" type="button" class="quiet">Sign out</button>
 </header>
+<section id="invitations" aria-labelledby="invitations-title" hidden>
+<h2 id="invitations-title">Invitations</h2>
+<ul id="invitation-list" class="packages"></ul>
+</section>
 <section id="balance" aria-labelledby="balance-title" hidden>
 <h2 id="balance-title">Balance</h2>
 <p id="balance-amount" class="amount"></p>

@@ -42,6 +42,36 @@ async function showBalance() {
   if (soon[0]) byId('expiry').replaceChildren('The next part expires ', time(soon[0].expires_at), '.')
 }
 
+async function showInvitations() {
+  const { data } = await call('GET', '/api/v1/invitations')
+  const answer = (invitation, method, path, label, done) => {
+    const button = element('button', { type: 'button', ariaLabel: `${label} ${invitation.project_name}` }, label)
+    button.addEventListener('click', () =>
+      attempt(button, async () => {
+        await call(method, `/api/v1/invitations/${encodeURIComponent(invitation.id)}${path}`)
+        say(done, 'good')
+        button.closest('li').remove()
+        byId('invitations').hidden = byId('invitation-list').children.length === 0
+      }),
+    )
+    return button
+  }
+  byId('invitation-list').replaceChildren(
+    ...data.map((invitation) => {
+      const { project_name, role, expires_at } = invitation
+      const join = answer(invitation, 'POST', '/accept', 'Join', `You have joined "${project_name}".`)
+      const decline = answer(invitation, 'DELETE', '', 'Decline', `You have declined "${project_name}".`)
+      decline.className = 'quiet'
+      const words = [
+        element('p', {}, element('strong', {}, project_name)),
+        element('p', { className: 'hint' }, `As ${role}, until `, time(expires_at)),
+      ]
+      return element('li', {}, ...words, join, decline)
+    }),
+  )
+  if (data.length === 0) throw Object.assign(new Error(), { status: 404 })
+}
+
 async function showPackages() {
   const packages = await call('GET', '/api/v1/stripe/packages')
   if (packages.length === 0) throw Object.assign(new Error(), { status: 404 })
@@ -178,6 +208,7 @@ async function start() {
     say('Thank you. What you bought is added within a moment: reload the page if it is not there yet.', 'good')
   await Promise.all([
     show('balance', showBalance),
+    show('invitations', showInvitations),
     show('buy', showPackages),
     show('history', showHistory),
     show('keys', showKeys),
