@@ -58,7 +58,7 @@ const SESSION_SECONDS = 30 * 24 * 3600
 const SESSION_RENEWED_SECONDS = 24 * 3600
 const LINK_SECONDS = 3600
 const MAGIC_LINK_SECONDS = 600
-const LOOPBACK = ['localhost:*', '127.0.0.1:*', '[::1]:*']
+const LOOPBACK = ['localhost', 'localhost:*', '127.0.0.1', '127.0.0.1:*', '[::1]', '[::1]:*']
 
 /** Who signs in may be somebody else at the same browser. */
 const WITHOUT_SESSION = /^\/api\/auth\/(?:sign-(?:in|up)(?:\/[\w-]+)?|sign-out|oauth2\/end-session(?:\/confirm)?)$/

@@ -28,6 +28,8 @@ import { socialDeletionPart } from './social-deletion-part.ts'
 const ISSUER_MS_MAX = 3_000
 const SWEEP_MS = 10 * 60_000
 const JWT = /^eyJ/
+/** With any port, and with none where that is the one of HTTP. */
+const LOCAL_ORIGINS = ['localhost', '127.0.0.1', '[::1]'].flatMap((host) => [`http://${host}`, `http://${host}:*`])
 
 interface Below {
   db: Db
@@ -116,7 +118,7 @@ function openSignIn(parts: Parts, below: Below & SignInDeps) {
     await oidc?.prepare()
     return createSignInServer({
       ...{ pool: db, secret, publicUrl, onError, sendMail, oidc: oidc?.settings },
-      trustedOrigins: [...origins, ...(isLocal ? ['http://localhost:*', 'http://127.0.0.1:*', 'http://[::1]:*'] : [])],
+      trustedOrigins: [...origins, ...(isLocal ? LOCAL_ORIGINS : [])],
       social: config.socialProviders,
       sendChangeMail: (to, data) => sendMail(to, 'change_email', data),
       maySignIn: async (userId) => (await users.find(userId))?.banned === false,
