@@ -28,6 +28,7 @@ test('a person signs up, buys Flux at Stripe and pays for a first call with them
   const port = await freePort()
   const double = await createStripeDouble()
   double.addPrice({ flux: '600', amount: 300 })
+  double.addPrice({ flux: '1000', amount: 500, recurring: true })
   const gateway = await createTestGateway({
     env: {
       ...{ BETTER_AUTH_SECRET: 'a-secret-of-the-tests-long-enough-for-anybody', MAIL_OUTBOX: 'on', PORT: port },
@@ -68,6 +69,7 @@ test('a person signs up, buys Flux at Stripe and pays for a first call with them
     await page.getByRole('link', { name: 'Go to your account' }).click()
     await page.getByText('0 Flux', { exact: true }).waitFor()
 
+    await page.getByRole('button', { name: 'Subscribe 1000 Flux a month for $5.00' }).waitFor()
     // Bought at Stripe, which sends the person back and tells the gateway.
     await page.getByRole('button', { name: 'Buy 600 Flux for $3.00' }).click()
     await page.getByRole('button', { name: 'Pay' }).click()

@@ -73,7 +73,13 @@ async function showInvitations() {
 }
 
 async function showPackages() {
-  const packages = await call('GET', '/api/v1/stripe/packages')
+  const [once, plans] = await Promise.all([call('GET', '/api/v1/stripe/packages'), call('GET', '/api/v1/stripe/plans')])
+  const every = ({ interval, intervalCount }) =>
+    intervalCount === 1 ? `a ${interval}` : `every ${intervalCount} ${interval}s`
+  const packages = [
+    ...once,
+    ...plans.map((plan) => ({ ...plan, label: `${plan.label} ${every(plan)}`, verb: 'Subscribe' })),
+  ]
   if (packages.length === 0) throw Object.assign(new Error(), { status: 404 })
   const currencies = [...new Set(packages.flatMap(({ currencies }) => Object.keys(currencies)))].sort()
   const select = byId('currency')
@@ -84,9 +90,9 @@ async function showPackages() {
     byId('packages').replaceChildren(
       ...packages
         .filter(({ currencies }) => currencies[select.value])
-        .map(({ stripePriceId, label, currencies, recommended }) => {
+        .map(({ stripePriceId, label, currencies, recommended, verb = 'Buy' }) => {
           const price = currencies[select.value]
-          const buy = element('button', { type: 'button', ariaLabel: `Buy ${label} for ${price}` }, 'Buy')
+          const buy = element('button', { type: 'button', ariaLabel: `${verb} ${label} for ${price}` }, verb)
           buy.addEventListener('click', () =>
             attempt(buy, async () => {
               const { url } = await call('POST', '/api/v1/stripe/checkout', { stripePriceId, currency: select.value })
