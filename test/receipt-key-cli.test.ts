@@ -188,6 +188,10 @@ test('a revocation is published at once, with the reason for the operator alone'
   const again = await fluxgate(['receipt-key', 'revoke', first.keyId, '--reason', 'another', '--json'], options)
   assert.equal(JSON.parse(again.out).revoked_reason, 'the laptop is gone')
   assert.equal(JSON.parse(again.out).revoked_at, key?.revoked_at)
+  const { rows: acts } = await database.db.query(
+    `select actor, subject, after from audit_event where action = 'receipt_key.revoke'`,
+  )
+  assert.deepEqual(acts, [{ actor: 'cli', subject: first.keyId, after: '{"reason":"the laptop is gone"}' }])
   const list = await fluxgate(['receipt-key', 'list'])
   assert.match(list.out, /revoked .*the laptop is gone/)
   await assert.rejects(registerReceiptKey(database.db, first), /was revoked/)

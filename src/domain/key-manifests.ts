@@ -12,6 +12,7 @@ import { type Db, type Tx, transaction } from '#db/pool.ts'
 import { canonicalJson } from '#lib/canonical-json.ts'
 import { uuidv7Hex } from '#lib/ids.ts'
 import { AppError } from '#src/errors.ts'
+import { recordAct } from './audit-trail.ts'
 import { readLegacyReceiptKeys } from './legacy-receipt-keys.ts'
 import { publicReceiptKeys } from './receipt-keys.ts'
 import { type DocumentSigner, documentBundles, documentPrefixes, signDocuments } from './signed-documents.ts'
@@ -92,6 +93,8 @@ export async function publishManifest(
   await transaction(db, async (tx) => {
     await lockKeys(tx)
     await store(tx, signer, manifest, options)
+    const after = { root: manifest.root_key_id, new_root: options.newRoot ?? false }
+    await recordAct(tx, { actor: 'cli', action: 'key_manifest.publish', subject: String(manifest.sequence), after })
   })
 }
 

@@ -2,6 +2,7 @@ import { RECEIPT_KEYS_MAX, type ReceiptKey, type ReceiptKeys } from '#billing/re
 import { type Db, type Tx, transaction } from '#db/pool.ts'
 import { assert } from '#lib/assert.ts'
 import { AppError } from '#src/errors.ts'
+import { recordAct } from './audit-trail.ts'
 import { REASON_CHARS_MAX, requirePlainText } from './plain-text.ts'
 
 /**
@@ -101,6 +102,8 @@ export async function revokeReceiptKey(db: Db, keyId: string, reason: string): P
     )
     const [key] = revoked
     assert(key !== undefined, 'a key that is locked stays')
+    if (row.revoked_at === null)
+      await recordAct(tx, { actor: 'cli', action: 'receipt_key.revoke', subject: keyId, after: { reason } })
     return { ...toReceiptKey(key), revoked_reason: key.revoked_reason }
   })
 }

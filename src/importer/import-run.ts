@@ -1,4 +1,5 @@
 import { type Db, type Tx, transaction } from '#db/pool.ts'
+import { recordAct } from '#domain/audit-trail.ts'
 import { assert } from '#lib/assert.ts'
 import { ImportRefused, type Phase, type PhaseReport, phases } from './report.ts'
 
@@ -52,7 +53,19 @@ export async function openRun(
 }
 
 export async function recordPhase(db: Db, report: PhaseReport): Promise<void> {
-  await db.query(
+  await transaction(db, async (tx) => {
+    await savePhase(tx, report)
+    if (lookingPhases.has(report.phase)) return
+    const action = `import.${report.phase}`
+    await recordAct(tx, { actor: 'cli', action, subject: report.import, after: { ok: report.ok } })
+  })
+}
+
+/** They change nothing. */
+const lookingPhases: ReadonlySet<Phase> = new Set(['plan', 'verify'])
+
+async function savePhase(tx: Tx, report: PhaseReport): Promise<void> {
+  await tx.query(
     `insert into import_phase (import, phase, ok, report) values ($1, $2, $3, $4)
      on conflict (import, phase) do update set ok = excluded.ok, report = excluded.report, finished_at = clock_timestamp()`,
     [report.import, report.phase, report.ok, JSON.stringify(report)],

@@ -67,6 +67,13 @@ test('every phase, each twice: balances are opening lots, and the history adds u
   const settled = await snapshot(target.db)
   assert.equal((await well('switch')).figure('opening lots credited by this run'), '0')
   assert.deepEqual(await snapshot(target.db), settled)
+  const { rows: acts } = await target.db.query<{ action: string }>(
+    `select action from audit_event where action like 'import.%' order by at, id`,
+  )
+  assert.deepEqual(
+    acts.map(({ action }) => action),
+    ['import.expand', 'import.backfill', 'import.backfill', 'import.switch', 'import.switch'],
+  )
   const checks = (await well('verify')).report.checks
   assert.equal(checks.find(({ name }) => name === 'nano-dollars in opening lots')?.found, String(opened * FLUX_NANOUSD))
   const { rows } = await target.db.query<{ posted: bigint }>('select sum(posted)::bigint as posted from wallet')

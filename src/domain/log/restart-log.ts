@@ -1,4 +1,5 @@
 import { type Db, transaction } from '#db/pool.ts'
+import { recordAct } from '#domain/audit-trail.ts'
 import { AppError } from '#src/errors.ts'
 import { beginLog, lockHeads, readHead } from './log-head.ts'
 import type { LogSigner } from './log-signer.ts'
@@ -29,6 +30,11 @@ export async function restartLog(
     const { rowCount: queued } = await tx.query(
       'insert into log_queue (batch_id) select batch_id from receipt_batch order by settled_at, batch_id',
     )
+    await recordAct(tx, {
+      ...{ actor: 'cli', action: 'log.restart', subject: signer.key.name },
+      ...(ended && { before: { origin: ended.origin, size: ended.size } }),
+      after: { queued: queued ?? 0, reason },
+    })
     return { ended: ended && { origin: ended.origin, size: ended.size }, queued: queued ?? 0 }
   })
 }
