@@ -80,7 +80,7 @@ test('checkpoints are cosigned by whoever is there, and a proof then carries the
       })
     }
     await cosignedBy(await call(), ['one.example'])
-    assert(
+    await until('the log says who did not cosign', () =>
       gateway.log
         .lines()
         .some(({ witness, msg }) => witness === 'two.example' && msg === 'a witness did not cosign the receipt log'),
@@ -91,10 +91,14 @@ test('checkpoints are cosigned by whoever is there, and a proof then carries the
     await call()
     await cosignedBy(await call(), ['one.example', 'two.example'])
     const policy = { log: log.key, witnesses: [one.key, late.key], quorum: 2 }
-    const { text } = await get('/log/witnessed-checkpoint')
-    assert.equal((await verifyCheckpoint(text, policy)).problem, undefined)
-    const metrics = (await get('/metrics')).text
-    assert(Number(/^fluxgate_log_witnessed_size (\S+)$/m.exec(metrics)?.[1]) >= 2)
+    await until('the checkpoint of both is served', async () => {
+      const { text } = await get('/log/witnessed-checkpoint')
+      return (await verifyCheckpoint(text, policy)).problem === undefined
+    })
+    await until('the gauge says so', async () => {
+      const metrics = (await get('/metrics')).text
+      return Number(/^fluxgate_log_witnessed_size (\S+)$/m.exec(metrics)?.[1]) >= 2
+    })
 
     // The monitor follows what was cosigned, and sees when a key is not among the cosigners.
     const [out, err] = [new PassThrough(), new PassThrough()]
