@@ -1,16 +1,29 @@
 import type { Json } from '#test/support/gateway.ts'
 
-/** Reads what Stripe's library sends: `a[b][0][c]=d`. Values stay text. */
+const DEPTH_MAX = 10
+
+/** Reads what Stripe's library sends: `a[b][0][c]=d`, `a[]=b`. Values stay text. Throws on names that are not of that kind. */
 export function parseForm(text: string): Json {
-  const root: Json = {}
+  const root: Json = Object.create(null)
   for (const [name, value] of new URLSearchParams(text)) {
-    const path = name.split(/[[\]]+/).filter((part) => part !== '')
+    const path = pathOf(name)
     let place = root
     for (const [index, part] of path.entries()) {
+      const at = part === '' ? String(place.length) : part
+      if (Array.isArray(place) ? Number(at) > place.length : part === '') throw new Error(`Invalid parameter: ${name}`)
       const next = path[index + 1]
-      if (next === undefined) place[part] = value
-      else place = place[part] ??= /^\d+$/.test(next) ? [] : {}
+      if (next === undefined) place[at] = value
+      else place = place[at] ??= next === '' || /^\d+$/.test(next) ? [] : Object.create(null)
+      if (typeof place === 'string') throw new Error(`Invalid parameter: ${name}`)
     }
   }
   return root
+}
+
+function pathOf(name: string): string[] {
+  const match = /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(name)
+  if (match === null) throw new Error(`Invalid parameter: ${name}`)
+  const path = [match[1] ?? '', ...[...(match[2] ?? '').matchAll(/\[([^[\]]*)\]/g)].map(([, part]) => part ?? '')]
+  if (path.length > DEPTH_MAX) throw new Error(`Invalid parameter: ${name}`)
+  return path
 }
