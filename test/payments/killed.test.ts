@@ -45,18 +45,13 @@ test('kill -9 at each step of booking an event: it is booked by the next gateway
   let gateway = await start()
   for (const step of steps) {
     const { event, paymentId } = await pay()
-    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
-    double.setGate((name) => {
-      if (!name.startsWith(step)) return
-      reach()
-      return new Promise<void>(() => undefined)
-    })
+    const { reached, release } = double.hold(new RegExp(`^${step}`))
     const told = tell(double, event, gateway.url).catch(() => 'nobody answered')
     await reached
     gateway.kill('SIGKILL')
     await gateway.exited
     assert.equal(await told, 'nobody answered')
-    double.setGate(() => undefined)
+    release()
     const { rows } = await database.db.query('select 1 from payment where id = $1', [paymentId])
     assert.deepEqual(rows, [], step)
     gateway = await start()
@@ -74,18 +69,13 @@ test('kill -9 at each step of booking an event: it is booked by the next gateway
 test('an event that a killed gateway had taken in is booked by the next one without being told again', async () => {
   let gateway = await start()
   const { event, paymentId } = await pay()
-  const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
-  double.setGate((name) => {
-    if (!name.startsWith('GET disputes')) return
-    reach()
-    return new Promise<void>(() => undefined)
-  })
+  const { reached, release } = double.hold(/^GET disputes/)
   const told = tell(double, event, gateway.url).catch(() => undefined)
   await reached
   gateway.kill('SIGKILL')
   await gateway.exited
   await told
-  double.setGate(() => undefined)
+  release()
   // Its next try is due in half a minute; the clock is turned instead.
   await database.db.query('update stripe_event set next_attempt_at = now() where applied_at is null')
   gateway = await start()

@@ -126,22 +126,7 @@ test('what was read before a refund is not written after it', async () => {
   await shop.deliver(first)
   const intent = shop.double.books.get('checkout', session).payment_intent
   // The first reader has its answer and is slow to write; meanwhile the money goes back and is told of.
-  let release = () => {}
-  const held = new Promise<void>((resolve) => {
-    release = resolve
-  })
-  let isHeld = () => {}
-  const reached = new Promise<void>((resolve) => {
-    isHeld = resolve
-  })
-  let reads = 0
-  shop.double.setGate((name) => {
-    if (!name.startsWith('GET disputes')) return
-    reads += 1
-    if (reads > 1) return
-    isHeld()
-    return held
-  })
+  const { reached, release } = shop.double.hold(/^GET disputes/, 'after')
   const slow = shop.tell(others.at(-1))
   await reached
   shop.double.refund(intent)
@@ -149,6 +134,5 @@ test('what was read before a refund is not written after it', async () => {
   // Nothing that was told can be seen from outside to wait, so the slow one is let go at once: whoever is first, the refund stays.
   release()
   assert.deepEqual(new Set(await Promise.all([slow, ...told])), new Set([200]))
-  shop.double.setGate(() => undefined)
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 0n, frozen: false })
 })

@@ -23,8 +23,6 @@ export function createApi(deps: {
   routes: readonly Route[]
   secretKey: string
   faults: ReturnType<typeof createFaults>
-  /** Called before a request is worked on; a test that wants one to wait returns a promise. */
-  gate: (name: string) => Promise<void> | void
 }) {
   const { books, faults } = deps
   const present = createPresent(books)
@@ -69,14 +67,14 @@ export function createApi(deps: {
     const known = isKeyed ? idempotency.begin(one.key ?? '', `${one.name} ${one.params}`) : undefined
     let answer: Answer | undefined = known
     try {
-      await faults.wait(one.name)
-      await deps.gate(one.name)
+      await faults.wait(one.name, 'before')
       const struck = faults.take(one.name, 'before')
       if (struck) {
         faults.strike(struck, request, response)
         return
       }
       answer ??= attempt(() => work(one))
+      await faults.wait(one.name, 'after')
     } finally {
       if (isKeyed && known === undefined) idempotency.end(one.key ?? '', answer)
     }

@@ -74,8 +74,7 @@ export function createBank(books: Books) {
 
   function decline(intent: Stripe.PaymentIntent, why: Decline): void {
     const failed = { status: 'failed' as const, failure_code: why.code, failure_message: why.message }
-    const charge =
-      pendingOf(intent) ?? addCharge(books, intent, { ...failed, ...detailsOf(intent, 'card'), captured: true })
+    const charge = pendingOf(intent) ?? addCharge(books, intent, { ...failed, ...detailsOf(intent, 'card') })
     Object.assign(charge, failed, { paid: false })
     charge.outcome = outcomeOf('issuer_declined', 'declined_by_network', why.message, why.decline_code)
     const method = books.find('payment_method', idOf(intent.payment_method))
@@ -182,6 +181,7 @@ export function createBank(books: Books) {
       const charge = chargeOf(chargeOrIntent)
       land(charge, charge.currency)
       const { inquiry = false, amount = charge.amount - charge.amount_refunded } = options
+      if (amount < 1) throw new Error(`nothing of ${charge.id} is left to dispute`)
       const asked = disputesOf(charge).find(({ status }) => status === 'warning_needs_response')
       const status = inquiry ? 'warning_needs_response' : 'needs_response'
       const one = asked ?? addDispute(books, charge, { amount, status, reason: 'fraudulent' })
@@ -203,6 +203,7 @@ export function createBank(books: Books) {
 
     closeDispute(id: string, status: 'won' | 'lost' | 'warning_closed'): Stripe.Dispute {
       const one = get('dispute', id)
+      if (!/needs_response|under_review/.test(one.status)) throw new Error(`${id} is ${one.status}`)
       one.status = status
       one.is_charge_refundable = status !== 'lost'
       if (status === 'won')

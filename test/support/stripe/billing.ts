@@ -81,8 +81,10 @@ export function createBilling(books: Books, bank: Bank) {
     const customer = customerOf(invoice)
     due(invoice)
     // What is given back stays with the customer and pays later invoices.
-    customer.balance = Math.min(customer.balance + invoice.total, 0)
+    const before = customer.balance
+    customer.balance = Math.min(before + invoice.total, 0)
     customer.currency = invoice.currency
+    if (customer.balance !== before) tell('customer.updated', customer, { balance: before })
     const number = customer.next_invoice_sequence ?? 1
     customer.next_invoice_sequence = number + 1
     Object.assign(invoice, {
@@ -240,6 +242,7 @@ export function createBilling(books: Books, bank: Bank) {
     /** The clock goes to the end of the period: the next begins and is invoiced an hour later, or the subscription ends. */
     renew(id: string, outcome?: Outcome): Stripe.Invoice | undefined {
       const subscription = get('subscription', id)
+      if (subscription.status === 'canceled') throw new Error(`${id} has ended`)
       const item = itemOf(subscription)
       books.advance(Math.max(item.current_period_end - books.now(), 0))
       if (subscription.cancel_at_period_end) {

@@ -74,10 +74,17 @@ export interface Movement {
   fees?: { amount: number; description: string }[]
 }
 
+/** The one currency that an account is paid out in, and what one of another currency's smallest unit is worth in its smallest unit. */
+export interface Settlement {
+  currency: string
+  rates: Record<string, number>
+}
+
 /** The objects of the double, the events that tell of their changes, and its clock. Times are seconds since 1970. */
-export function createBooks(options: { now?: number } = {}) {
+export function createBooks(options: { now?: number; settlement?: Settlement } = {}) {
   const shelves = new Map<Kind, Map<string, Json>>()
   const later: (() => void)[] = []
+  const listeners: ((event: Json) => void)[] = []
   let count = 0
   let now = options.now ?? Math.floor(Date.now() / 1000)
   /** The request whose handling tells events. */
@@ -122,23 +129,35 @@ export function createBooks(options: { now?: number } = {}) {
       request = one
     },
 
+    /** Calls for every event from now on. */
+    listen(hear: (event: Json) => void): void {
+      listeners.push(hear)
+    },
     /** A snapshot of the object as it is, under the name of what happened to it. */
     tell(type: string, object: Json, previous?: Json): Json {
-      return add('event', {
+      const event = add('event', {
         ...{ ...born('event'), object: 'event', type, api_version: Stripe.API_VERSION, livemode: false },
         ...{ pending_webhooks: 1, request: { ...request } },
         data: { object: snapshot(object), ...(previous && { previous_attributes: structuredClone(previous) }) },
       })
+      for (const hear of listeners) hear(event)
+      return event
     },
 
     /** Moves the balance. */
     book({ type, category, amount, currency, source, fees = [] }: Movement): Stripe.BalanceTransaction {
-      const fee = fees.reduce((sum, one) => sum + one.amount, 0)
+      const { currency: own = currency, rates = {} } = options.settlement ?? {}
+      const rate = currency === own ? null : (rates[currency] ?? 1)
+      const settled = (amount: number) => (rate === null ? amount : Math.round(amount * rate))
+      const fee = fees.reduce((sum, one) => sum + settled(one.amount), 0)
       return add('balance_transaction', {
         ...{ ...born('balance_transaction'), object: 'balance_transaction', balance_type: 'payments' },
-        ...{ type, reporting_category: category, amount, currency, source, fee, net: amount - fee },
-        fee_details: fees.map((one) => ({ ...one, application: null, currency, type: 'stripe_fee' })),
-        ...{ available_on: now + 2 * 86_400, status: 'pending', description: null, exchange_rate: null },
+        ...{ type, reporting_category: category, amount: settled(amount), currency: own, source, fee },
+        fee_details: fees.map(({ amount, description }) => ({
+          ...{ amount: settled(amount), description, application: null, currency: own, type: 'stripe_fee' },
+        })),
+        ...{ net: settled(amount) - fee, exchange_rate: rate, description: null },
+        ...{ available_on: now + 2 * 86_400, status: 'pending' },
       })
     },
 

@@ -67,6 +67,16 @@ export function createCheckout(books: Books, bank: Bank, billing: Billing) {
   }
 
   function complete(session: Stripe.Checkout.Session, status: Stripe.Checkout.Session.PaymentStatus): void {
+    const customer = books.find('customer', idOf(session.customer))
+    session.customer_details = {
+      ...{
+        address: null,
+        business_name: null,
+        email: customer?.email ?? session.customer_email,
+        individual_name: null,
+      },
+      ...{ name: null, phone: null, tax_exempt: 'none', tax_ids: [] },
+    }
     Object.assign(session, { status: 'complete', payment_status: status, url: null })
     tell('checkout.session.completed', session)
   }

@@ -5,7 +5,7 @@ import type { Json } from '#test/support/gateway.ts'
 import { createApi } from './api.ts'
 import { createBank } from './bank.ts'
 import { createBilling, type Proration } from './billing.ts'
-import { type Books, createBooks } from './books.ts'
+import { type Books, createBooks, type Settlement } from './books.ts'
 import { createCheckout, type Payment } from './checkout.ts'
 import { createDelivery } from './delivery.ts'
 import { createFaults } from './faults.ts'
@@ -26,6 +26,8 @@ export interface StripeDoubleOptions {
   webhookSecret?: string
   /** Where its clock begins, in seconds since 1970; now where it is missing. */
   now?: number
+  /** Without it every currency has a balance of its own. */
+  settlement?: Settlement
 }
 
 export interface DoublePrice {
@@ -52,13 +54,12 @@ export async function createStripeDouble(options: StripeDoubleOptions = {}) {
   const billing = createBilling(books, bank)
   const checkout = createCheckout(books, bank, billing)
   const faults = createFaults()
-  const delivery = createDelivery(webhookSecret)
+  const delivery = createDelivery(webhookSecret, books.listen)
   const declines: string[] = []
   let url = ''
-  let gate: (name: string) => Promise<void> | void = () => undefined
   const origin = () => url
   const api = createApi({
-    ...{ books, faults, secretKey: STRIPE_KEY, gate: (name) => gate(name) },
+    ...{ books, faults, secretKey: STRIPE_KEY },
     routes: [
       ...catalogueRoutes(books),
       ...customerRoutes(books, billing, origin),
@@ -77,7 +78,7 @@ export async function createStripeDouble(options: StripeDoubleOptions = {}) {
     const at = new URL(request.url ?? '/', url)
     if (at.pathname.startsWith('/v1/')) await api.serve(request, response, at, body)
     else {
-      servePage(request.method ?? 'GET', at.pathname, response)
+      servePage({ method: request.method ?? 'GET', path: at.pathname, body }, response)
       books.endAct()
     }
   }
@@ -106,9 +107,6 @@ export async function createStripeDouble(options: StripeDoubleOptions = {}) {
     count: (route: string): number => api.counts.get(route) ?? 0,
     /** Codes that the next payments without the person are declined with, whatever their card. */
     declines,
-    setGate(next: typeof gate): void {
-      gate = next
-    },
 
     /** Everything that was told, in Stripe's order. */
     get events(): Json[] {

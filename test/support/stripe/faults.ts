@@ -9,9 +9,9 @@ export interface Fault {
   times?: number
 }
 
-/** Requests that wait until a test lets them go. */
+/** A request that waits until a test lets it go. */
 export interface Hold {
-  /** Resolves when a request waits. */
+  /** Resolves when it waits. */
   reached: Promise<void>
   release(): void
 }
@@ -19,7 +19,7 @@ export interface Hold {
 /** Faults that tests put in the way of requests. */
 export function createFaults() {
   const faults: Fault[] = []
-  const holds: { match: RegExp; reach: () => void; released: Promise<void> }[] = []
+  const holds: { match: RegExp; when: Fault['when']; reach: () => void; released: Promise<void> }[] = []
 
   return {
     faults,
@@ -47,23 +47,17 @@ export function createFaults() {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }))
     },
 
-    /** From now on requests of a name wait, before anything is done. */
-    hold(match: RegExp): Hold {
+    /** The next request of a name waits: before anything is done, or with its answer ready. */
+    hold(match: RegExp, when: Fault['when'] = 'before'): Hold {
       const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
       const { promise: released, resolve: release } = Promise.withResolvers<void>()
-      const one = { match, reach, released }
-      holds.push(one)
-      return {
-        reached,
-        release() {
-          if (holds.includes(one)) holds.splice(holds.indexOf(one), 1)
-          release()
-        },
-      }
+      holds.push({ match, when, reach, released })
+      return { reached, release }
     },
 
-    async wait(name: string): Promise<void> {
-      const held = holds.find(({ match }) => match.test(name))
+    async wait(name: string, when: Fault['when']): Promise<void> {
+      const index = holds.findIndex((one) => one.when === when && one.match.test(name))
+      const [held] = index === -1 ? [] : holds.splice(index, 1)
       held?.reach()
       await held?.released
     },

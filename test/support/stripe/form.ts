@@ -9,12 +9,15 @@ export function parseForm(text: string): Json {
     const path = pathOf(name)
     let place = root
     for (const [index, part] of path.entries()) {
-      const at = part === '' ? String(place.length) : part
-      if (Array.isArray(place) ? Number(at) > place.length : part === '') throw new Error(`Invalid parameter: ${name}`)
+      const isList = Array.isArray(place)
+      const at = isList && part === '' ? String(place.length) : part
       const next = path[index + 1]
+      // Lists have no gaps and no names, and nothing is both a value and a place.
+      const fits = isList ? /^\d+$/.test(at) && Number(at) <= place.length : part !== ''
+      const isTaken = place[at] !== undefined && (typeof place[at] === 'string') !== (next === undefined)
+      if (!fits || isTaken) throw new Error(`Invalid parameter: ${name}`)
       if (next === undefined) place[at] = value
       else place = place[at] ??= next === '' || /^\d+$/.test(next) ? [] : Object.create(null)
-      if (typeof place === 'string') throw new Error(`Invalid parameter: ${name}`)
     }
   }
   return root

@@ -3,6 +3,7 @@ import type Stripe from 'stripe'
 import type { Billing } from './billing.ts'
 import { type Books, idOf } from './books.ts'
 import type { Checkout } from './checkout.ts'
+import { StripeRefusal } from './refusal.ts'
 
 /** Stripe has currencies whose smallest unit is the whole. */
 const WHOLE = new Set('bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf'.split(' '))
@@ -15,12 +16,11 @@ export function createPages(books: Books, checkout: Checkout, billing: Billing) 
   function showCheckout(session: Stripe.Checkout.Session): string {
     const items = session.line_items?.data ?? []
     const isOpen = session.status === 'open'
+    const code = session.allow_promotion_codes ? '<label>Promotion code <input name="code"></label> ' : ''
     return [
       `<h1>${money(session.amount_total ?? 0, session.currency ?? '')}</h1>`,
       ...items.map(({ description, quantity }) => `<p>${escaped(description ?? '')} × ${quantity}</p>`),
-      isOpen
-        ? `<form method="post"><button name="outcome" value="succeeded">Pay</button></form>`
-        : `<p>This session is ${session.status}.</p>`,
+      isOpen ? `<form method="post">${code}<button>Pay</button></form>` : `<p>This session is ${session.status}.</p>`,
       ...(session.cancel_url ? [`<a href="${escaped(session.cancel_url)}">Cancel</a>`] : []),
     ].join('\n')
   }
@@ -40,14 +40,25 @@ export function createPages(books: Books, checkout: Checkout, billing: Billing) 
     ].join('\n')
   }
 
-  return function serve(method: string, path: string, response: ServerResponse): void {
+  /** A code that is none is told on the page. */
+  function pay(session: Stripe.Checkout.Session, body: string, response: ServerResponse): void {
+    const promotionCode = new URLSearchParams(body).get('code') || undefined
+    try {
+      if (session.status === 'open') checkout.pay(session.id, { promotionCode })
+      redirect(response, (session.success_url ?? '/').replaceAll('{CHECKOUT_SESSION_ID}', session.id))
+    } catch (error) {
+      if (!(error instanceof StripeRefusal)) throw error
+      html(response, 200, `<p role="alert">${escaped(error.message)}</p>\n${showCheckout(session)}`)
+    }
+  }
+
+  return function serve(call: { method: string; path: string; body: string }, response: ServerResponse): void {
+    const { method, path, body } = call
     const [, kind, id = ''] = path.split('/')
     const session = kind === 'pay' ? books.find('checkout', id) : undefined
     const portal = kind === 'portal' ? books.find('portal', id) : undefined
-    if (session && method === 'POST') {
-      if (session.status === 'open') checkout.pay(id)
-      redirect(response, (session.success_url ?? '/').replaceAll('{CHECKOUT_SESSION_ID}', id))
-    } else if (portal && method === 'POST') {
+    if (session && method === 'POST') pay(session, body, response)
+    else if (portal && method === 'POST') {
       const subscription = subscriptionOf(portal)
       if (subscription) billing.setCancelAtPeriodEnd(subscription.id, true)
       redirect(response, path)

@@ -23,14 +23,13 @@ export function customerRoutes(books: Books, billing: Billing, origin: () => str
 
   function change(customer: Stripe.Customer, params: Json): void {
     const { email, name, phone, description, metadata, invoice_settings } = params
+    const method = invoice_settings?.default_payment_method
+    if (method && get('payment_method', method).customer !== customer.id)
+      throw invalid(`The customer does not have a payment method with the ID ${method}.`)
     for (const [member, value] of Object.entries({ email, name, phone, description }))
       if (value !== undefined) Object.assign(customer, { [member]: value === '' ? null : value })
     customer.metadata = merged(customer.metadata, metadata)
-    const method = invoice_settings?.default_payment_method
-    if (method === undefined) return
-    if (method !== '' && get('payment_method', method).customer !== customer.id)
-      throw invalid(`The customer does not have a payment method with the ID ${method}.`)
-    customer.invoice_settings.default_payment_method = method || null
+    if (method !== undefined) customer.invoice_settings.default_payment_method = method || null
   }
 
   function detach(method: Stripe.PaymentMethod): void {
