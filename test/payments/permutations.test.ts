@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Json } from '#test/support/gateway.ts'
 import { createStripeGateway, type StripeGateway } from '#test/support/stripe/stripe-gateway.ts'
+import { until } from '#test/support/until.ts'
 
 // Stripe promises neither an order nor that it tells once: every order of the events that one purchase makes, each event twice
 // and both at the same moment, must end in the same books.
@@ -130,8 +131,20 @@ test('what was read before a refund is not written after it', async () => {
   const slow = shop.tell(others.at(-1))
   await reached
   shop.double.refund(intent)
-  const told = shop.double.newEvents().map((event) => shop.tell(event))
-  // Nothing that was told can be seen from outside to wait, so the slow one is let go at once: whoever is first, the refund stays.
+  let through = 0
+  const told = shop.double.newEvents().map(async (event) => {
+    const status = await shop.tell(event)
+    through += 1
+    return status
+  })
+  // They wait for the slow one. If they did not, they would be through, and it would write what it has read before.
+  await until('all that was told waits or is through', async () => {
+    const { rows } = await shop.db.query<{ waiting: number }>(
+      `select count(*)::int as waiting from pg_locks l join pg_stat_activity a on a.pid = l.pid
+       where not l.granted and l.locktype = 'advisory' and a.datname = current_database()`,
+    )
+    return through + (rows[0]?.waiting ?? 0) >= told.length
+  })
   release()
   assert.deepEqual(new Set(await Promise.all([slow, ...told])), new Set([200]))
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 0n, frozen: false })
