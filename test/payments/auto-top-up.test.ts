@@ -15,7 +15,7 @@ after(() => shop.close())
 async function openBuyer(): Promise<Buyer> {
   const buyer = await shop.openPerson()
   shop.double.newEvents()
-  shop.double.shop.pay(await buyer.checkout(price, { saveMethod: true }))
+  shop.double.pay(await buyer.checkout(price, { saveMethod: true }))
   await shop.deliver(...shop.double.newEvents())
   return buyer
 }

@@ -17,7 +17,7 @@ async function buy(buyer?: Buyer): Promise<{ buyer: Buyer; intent: string }> {
   const one = buyer ?? (await shop.openPerson())
   const session = await one.checkout(price)
   shop.double.newEvents()
-  shop.double.shop.pay(session)
+  shop.double.pay(session)
   await shop.deliver(...shop.double.newEvents())
   return { buyer: one, intent: shop.double.books.get('checkout', session).payment_intent }
 }
@@ -27,11 +27,11 @@ const chat = (buyer: Buyer) =>
 
 test('a refund takes back its part of the Flux, once, and the whole for the whole', async () => {
   const { buyer, intent } = await buy()
-  shop.double.shop.refund(intent, 250)
+  shop.double.refund(intent, 250)
   const events = shop.double.newEvents()
   await shop.deliver(...events, ...events)
   assert.deepEqual(await buyer.money(), { flux: 75n, owed: 0n, frozen: false })
-  shop.double.shop.refund(intent)
+  shop.double.refund(intent)
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 0n, frozen: false })
   const { records } = (await buyer.ask('GET /api/v1/flux/history')).json
@@ -58,7 +58,7 @@ test('a refund takes back its part of the Flux, once, and the whole for the whol
 test('what is spent is owed: the wallet is frozen, and new money pays first', async () => {
   const { buyer, intent } = await buy()
   await shop.till.charge(buyer, 80n * FLUX)
-  shop.double.shop.refund(intent)
+  shop.double.refund(intent)
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 80n, frozen: true })
   const refused = await chat(buyer)
@@ -73,21 +73,21 @@ test('other Flux of the wallet pay for what was taken back and spent', async () 
   const { intent } = await buy(buyer)
   await shop.till.charge(buyer, 120n * FLUX)
   assert.deepEqual(await buyer.money(), { flux: 30n, owed: 0n, frozen: false })
-  shop.double.shop.refund(intent)
+  shop.double.refund(intent)
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 70n, frozen: true })
 })
 
 test('a dispute takes at once, and gives again when it is won; an inquiry takes nothing', async () => {
   const { buyer, intent } = await buy()
-  shop.double.shop.dispute(intent, { inquiry: true })
+  shop.double.dispute(intent, { inquiry: true })
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 100n, owed: 0n, frozen: false })
   await shop.till.charge(buyer, 30n * FLUX)
-  const dispute = shop.double.shop.dispute(intent)
+  const dispute = shop.double.dispute(intent)
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 30n, frozen: true })
-  shop.double.shop.closeDispute(dispute.id, 'won')
+  shop.double.closeDispute(dispute.id, 'won')
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 70n, owed: 0n, frozen: false })
   const { rows } = await shop.db.query<{ type: string; status: string }>(
@@ -97,24 +97,24 @@ test('a dispute takes at once, and gives again when it is won; an inquiry takes 
   )
   assert.deepEqual(rows, [
     { type: 'dispute.closed', status: 'won' },
-    { type: 'dispute.opened', status: 'needs_response' },
+    { type: 'dispute.opened', status: 'warning_needs_response' },
   ])
 })
 
 test('a dispute that is lost stays lost', async () => {
   const { buyer, intent } = await buy()
-  const dispute = shop.double.shop.dispute(intent)
-  shop.double.shop.closeDispute(dispute.id, 'lost')
+  const dispute = shop.double.dispute(intent)
+  shop.double.closeDispute(dispute.id, 'lost')
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 0n, owed: 0n, frozen: false })
 })
 
 test('a refund that fails gives the Flux again', async () => {
   const { buyer, intent } = await buy()
-  const refund = shop.double.shop.refund(intent, 400)
+  const refund = shop.double.refund(intent, 400)
   await deliverNew()
   assert.equal((await buyer.money())?.flux, 60n)
-  shop.double.shop.failRefund(refund.id)
+  shop.double.failRefund(refund.id)
   await deliverNew()
   assert.deepEqual(await buyer.money(), { flux: 100n, owed: 0n, frozen: false })
 })
@@ -123,7 +123,7 @@ test('what a running call holds is not taken from it, and is owed until it ends'
   const { buyer, intent } = await buy()
   await shop.till.charge(buyer, 60n * FLUX, {
     async meanwhile() {
-      shop.double.shop.refund(intent)
+      shop.double.refund(intent)
       await deliverNew()
       // 40 are free; the 60 that are held stand in the wallet and are owed.
       assert.deepEqual(await buyer.money(), { flux: 60n, owed: 60n, frozen: true })
@@ -137,7 +137,7 @@ test('held money that comes back pays the debt by itself', async () => {
   await shop.till.charge(buyer, 60n * FLUX, {
     end: { outcome: 'void', usage: {}, usageSource: 'none' },
     async meanwhile() {
-      shop.double.shop.refund(intent)
+      shop.double.refund(intent)
       await deliverNew()
       assert.deepEqual(await buyer.money(), { flux: 60n, owed: 60n, frozen: true })
     },
@@ -171,7 +171,7 @@ test('in random histories of purchases, calls, refunds and disputes nothing is m
       const { flux = 0n, frozen } = (await buyer.money()) ?? {}
       if (act === 'buy' && intents.length < 8) {
         const session = await buyer.checkout(price)
-        shop.double.shop.pay(session)
+        shop.double.pay(session)
         intents.push(shop.double.books.get('checkout', session).payment_intent)
       } else if (act === 'spend' && !frozen && flux > 0n) {
         const cost = BigInt(random.integer(1, Number(flux)))
@@ -180,13 +180,13 @@ test('in random histories of purchases, calls, refunds and disputes nothing is m
       } else if (act === 'refund' && intents.length > 0) {
         const charge = chargeOf(random.pick(intents as [string]))
         const left = (charge.amount - charge.amount_refunded) / 10
-        if (left > 0 && !charge.disputed) shop.double.shop.refund(charge.payment_intent, random.integer(1, left) * 10)
+        if (left > 0 && !charge.disputed) shop.double.refund(charge.payment_intent, random.integer(1, left) * 10)
       } else if (act === 'dispute' && intents.length > 0) {
         const charge = chargeOf(random.pick(intents as [string]))
         if (!charge.disputed && charge.amount > charge.amount_refunded)
-          open.push(shop.double.shop.dispute(charge.payment_intent).id)
+          open.push(shop.double.dispute(charge.payment_intent).id)
       } else if (act === 'close' && open.length > 0)
-        shop.double.shop.closeDispute(open.pop() ?? '', random.pick(['won', 'lost']))
+        shop.double.closeDispute(open.pop() ?? '', random.pick(['won', 'lost']))
       waiting.push(...shop.double.newEvents())
       if (act === 'flush') await flush()
     }

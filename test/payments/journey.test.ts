@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { chromium } from 'playwright-core'
 import { ADMIN_KEY, createTestGateway, until } from '#test/support/gateway.ts'
 import { createStripeDouble, PRODUCT } from '#test/support/stripe/double.ts'
+import { tell } from '#test/support/stripe/stripe-gateway.ts'
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
 const skip = executablePath === undefined ? 'there is no Chromium on this machine' : false
@@ -77,7 +78,7 @@ test('a person signs up, buys Flux at Stripe and pays for a first call with them
     await page.getByText('Thank you.').waitFor()
     for (const event of double.newEvents())
       if (/^(?:checkout|payment_intent|charge)/.test(event.type))
-        assert.equal(await double.deliver(event, gateway.url), 200)
+        assert.equal(await tell(double, event, gateway.url), 200)
     await page.reload()
     await page.getByText('600 Flux', { exact: true }).first().waitFor()
     await page.getByText('Stripe payment USD 3.00').waitFor()

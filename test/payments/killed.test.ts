@@ -4,6 +4,7 @@ import { auditLedger } from '#domain/audit.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { createDataDir, removeDataDir, startGateway } from '#test/support/gateway-process.ts'
 import { createStripeDouble, type StripeDouble } from '#test/support/stripe/double.ts'
+import { tell } from '#test/support/stripe/stripe-gateway.ts'
 
 // A gateway that dies while it books an event: whenever that is, the next one that hears of it books it, and once.
 
@@ -27,14 +28,15 @@ const start = () => startGateway({ dataDir, env: { DATABASE_URL: database.url, .
 async function pay(): Promise<{ event: unknown; paymentId: string }> {
   const { rows } = await database.db.query<{ id: string }>('select id from project order by created_at limit 1')
   const price = double.addPrice({ flux: '100', amount: 500 })
-  const session = double.books.add('checkout', 'checkout.session', {
-    ...{ mode: 'payment', price, customer: 'cus_1', amount_total: 500, currency: 'usd', status: 'open' },
-    ...{ payment_status: 'unpaid', payment_intent: null, subscription: null },
-    metadata: { projectId: rows[0]?.id, priceId: price, fluxAmount: '100' },
+  const { id: customer } = await double.stripe.customers.create({ email: 'somebody@example.com' })
+  const { id } = await double.stripe.checkout.sessions.create({
+    ...{ mode: 'payment', customer, line_items: [{ price, quantity: 1 }], success_url: 'http://gateway.example' },
+    metadata: { projectId: rows[0]?.id ?? '', priceId: price, fluxAmount: '100' },
   })
   double.newEvents()
-  double.shop.pay(session.id)
-  return { event: double.newEvents().at(-1), paymentId: session.payment_intent }
+  const { payment_intent } = double.pay(id)
+  const event = double.newEvents().find(({ type }) => type === 'checkout.session.completed')
+  return { event, paymentId: payment_intent }
 }
 
 const steps = ['GET checkout', 'GET payment_intents', 'GET refunds', 'GET disputes']
@@ -43,22 +45,17 @@ test('kill -9 at each step of booking an event: it is booked by the next gateway
   let gateway = await start()
   for (const step of steps) {
     const { event, paymentId } = await pay()
-    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
-    double.setGate((name) => {
-      if (!name.startsWith(step)) return
-      reach()
-      return new Promise<void>(() => undefined)
-    })
-    const told = double.deliver(event, gateway.url).catch(() => 'nobody answered')
+    const { reached, release } = double.hold(new RegExp(`^${step}`))
+    const told = tell(double, event, gateway.url).catch(() => 'nobody answered')
     await reached
     gateway.kill('SIGKILL')
     await gateway.exited
     assert.equal(await told, 'nobody answered')
-    double.setGate(() => undefined)
+    release()
     const { rows } = await database.db.query('select 1 from payment where id = $1', [paymentId])
     assert.deepEqual(rows, [], step)
     gateway = await start()
-    const statuses = await Promise.all([double.deliver(event, gateway.url), double.deliver(event, gateway.url)])
+    const statuses = await Promise.all([tell(double, event, gateway.url), tell(double, event, gateway.url)])
     assert.deepEqual(statuses, [200, 200])
     const { rows: booked } = await database.db.query('select amount from payment where id = $1', [paymentId])
     assert.deepEqual(booked, [{ amount: 100_000_000n }], step)
@@ -72,18 +69,13 @@ test('kill -9 at each step of booking an event: it is booked by the next gateway
 test('an event that a killed gateway had taken in is booked by the next one without being told again', async () => {
   let gateway = await start()
   const { event, paymentId } = await pay()
-  const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
-  double.setGate((name) => {
-    if (!name.startsWith('GET disputes')) return
-    reach()
-    return new Promise<void>(() => undefined)
-  })
-  const told = double.deliver(event, gateway.url).catch(() => undefined)
+  const { reached, release } = double.hold(/^GET disputes/)
+  const told = tell(double, event, gateway.url).catch(() => undefined)
   await reached
   gateway.kill('SIGKILL')
   await gateway.exited
   await told
-  double.setGate(() => undefined)
+  release()
   // Its next try is due in half a minute; the clock is turned instead.
   await database.db.query('update stripe_event set next_attempt_at = now() where applied_at is null')
   gateway = await start()

@@ -20,16 +20,16 @@ before(async () => {
   for (const price of [usd, usd, jpy, plan]) {
     const buyer = await shop.openPerson()
     const session = await buyer.checkout(price)
-    double.shop.pay(session)
+    double.pay(session)
     intents.push(double.books.get('checkout', session).payment_intent)
     await shop.deliver(...double.newEvents())
     if (price === usd) await shop.till.charge(buyer, 50n * FLUX)
   }
-  double.shop.refund(intents[0] ?? '', 333)
-  const dispute = double.shop.dispute(intents[1] ?? '')
-  double.shop.closeDispute(dispute.id, 'won')
-  double.shop.dispute(intents[2] ?? '')
-  double.shop.payout(100, 'usd')
+  double.refund(intents[0] ?? '', 333)
+  const dispute = double.dispute(intents[1] ?? '')
+  double.closeDispute(dispute.id, 'won')
+  double.dispute(intents[2] ?? '')
+  double.payout(100, 'usd')
   await shop.deliver(...double.newEvents())
 })
 after(() => shop.close())
@@ -85,7 +85,9 @@ test('Stripe and the books agree to the cent, by currency', async () => {
 })
 
 test('each kind of difference is found', async () => {
-  const stranger = shop.double.books.book('charge', 77, 'usd', 'ch_of_another_shop')
+  const stranger = shop.double.books.book({
+    ...{ type: 'charge', category: 'charge', amount: 77, currency: 'usd', source: 'ch_of_another_shop' },
+  })
   let found = await report()
   assert.deepEqual(
     [found.ok, found.differences],
@@ -113,7 +115,7 @@ test('each kind of difference is found', async () => {
   )
   transaction.created = at
   // An event that never came: money has gone back and the credit stands.
-  shop.double.shop.refund(intents[1] ?? '', 100)
+  shop.double.refund(intents[1] ?? '', 100)
   shop.double.newEvents()
   found = await report()
   assert.deepEqual(

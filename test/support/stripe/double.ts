@@ -1,178 +1,135 @@
-import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import Stripe from 'stripe'
 import type { Json } from '#test/support/gateway.ts'
-import { createBooks, StripeRefusal } from './books.ts'
-import { parseForm } from './form.ts'
-import { createRoutes } from './routes.ts'
-import { createShop } from './shop.ts'
+import { createApi } from './api.ts'
+import { createBank } from './bank.ts'
+import { createBilling, type Proration } from './billing.ts'
+import { type Books, createBooks, type Settlement } from './books.ts'
+import { createCheckout, type Payment } from './checkout.ts'
+import { createDelivery } from './delivery.ts'
+import { createFaults } from './faults.ts'
+import { createPages } from './pages.ts'
+import { billingRoutes } from './routes/billing.ts'
+import { catalogueRoutes } from './routes/catalogue.ts'
+import { checkoutRoutes } from './routes/checkout.ts'
+import { customerRoutes } from './routes/customers.ts'
+import { paymentRoutes } from './routes/payments.ts'
+import { addCoupon, addPrice, addProduct, addPromotionCode, type NewCoupon } from './shapes/catalogue.ts'
 
 const STRIPE_KEY = 'sk_test_double'
 const STRIPE_WEBHOOK_SECRET = 'whsec_test_double'
+/** The product that every double begins with. */
 export const PRODUCT = 'prod_flux'
 
-/** A fault of the next request whose name has this in it, as in `POST customers`: before or after Stripe has done what was asked. */
-interface Fault {
-  match: RegExp
-  when: 'before' | 'after'
-  status: 500 | 429 | 'hang up'
+export interface StripeDoubleOptions {
+  webhookSecret?: string
+  /** Where its clock begins, in seconds since 1970; now where it is missing. */
+  now?: number
+  /** Without it every currency has a balance of its own. */
+  settlement?: Settlement
 }
 
-/** Stripe on this machine, with memory: docs/payments.md says what is asked of it. */
-export async function createStripeDouble() {
-  const books = createBooks()
-  const faults: Fault[] = []
-  const declines: string[] = []
-  const requests: string[] = []
-  const answers = new Map<string, { request: string; status: number; body: Json }>()
-  let url = ''
-  const shop = createShop(books)
-  const answer = createRoutes(books, shop, { url: () => url, decline: () => declines.shift() })
-  /** Called before a request is answered; a test that wants one to wait returns a promise. */
-  let gate: (name: string) => Promise<void> | void = () => undefined
+export interface DoublePrice {
+  /** What its metadata says that it is worth. */
+  flux?: string
+  amount: number | null
+  currency?: string
+  metadata?: Record<string, string>
+  recurring?: boolean | { interval: 'day' | 'week' | 'month' | 'year'; interval_count: number }
+  /** Amounts in other currencies. */
+  options?: Record<string, number | null>
+  active?: boolean
+  product?: string
+}
 
-  const server = createServer((request, response) => {
-    void serve(request, response).catch((error) => {
-      response.destroy(error)
-    })
+/**
+ * Stripe on this machine, with memory: its HTTP API as its library of this version asks it, and what people and banks do as
+ * methods. It refuses what it does not know rather than overlook it. docs/payments.md says what the gateway asks of it.
+ */
+export async function createStripeDouble(options: StripeDoubleOptions = {}) {
+  const { webhookSecret = STRIPE_WEBHOOK_SECRET } = options
+  const books = createBooks(options)
+  const bank = createBank(books)
+  const billing = createBilling(books, bank)
+  const checkout = createCheckout(books, bank, billing)
+  const faults = createFaults()
+  const delivery = createDelivery(webhookSecret, books.listen)
+  const declines: string[] = []
+  let url = ''
+  const origin = () => url
+  const api = createApi({
+    ...{ books, faults, secretKey: STRIPE_KEY },
+    routes: [
+      ...catalogueRoutes(books),
+      ...customerRoutes(books, billing, origin),
+      ...checkoutRoutes(books, checkout, origin),
+      ...paymentRoutes(books, bank, () => declines.shift()),
+      ...billingRoutes(books, billing),
+    ],
   })
+  const servePage = createPages(books, checkout, billing)
+  addProduct(books, { id: PRODUCT, name: 'Flux' })
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let body = ''
     request.setEncoding('utf8')
     for await (const chunk of request) body += chunk
-    const { pathname, searchParams } = new URL(request.url ?? '/', url)
-    if (!pathname.startsWith('/v1/')) return servePage(request, response, pathname)
-    const name = `${request.method} ${pathname.slice(4)}`
-    const params = parseForm(request.method === 'GET' ? searchParams.toString() : body)
-    requests.push(name)
-    await gate(name)
-    const fault = faults.findIndex(({ match }) => match.test(name))
-    const [struck] = fault === -1 ? [] : faults.splice(fault, 1)
-    if (struck?.when === 'before') return strike(struck, response)
-    const { status, body: reply } = replyTo(request, name, params, body)
-    if (struck?.when === 'after') return strike(struck, response)
-    response.writeHead(status, { 'content-type': 'application/json', 'request-id': `req_${requests.length}` })
-    response.end(JSON.stringify(reply))
-  }
-
-  function strike({ status }: Fault, response: ServerResponse): void {
-    if (status === 'hang up') response.destroy()
-    else
-      response
-        .writeHead(status, { 'content-type': 'application/json' })
-        .end('{"error":{"type":"api_error","message":"no"}}')
-  }
-
-  function replyTo(request: IncomingMessage, name: string, params: Json, body: string): { status: number; body: Json } {
-    if (request.headers.authorization !== `Bearer ${STRIPE_KEY}`)
-      return { status: 401, body: { error: { type: 'invalid_request_error', message: 'Invalid API Key provided' } } }
-    const key = request.headers['idempotency-key']
-    const known = typeof key === 'string' && request.method === 'POST' ? answers.get(key) : undefined
-    if (known !== undefined) {
-      if (known.request === `${name} ${body}`) return known
-      const message =
-        'Keys for idempotent requests can only be used with the same parameters they were first used with.'
-      return { status: 400, body: { error: { type: 'idempotency_error', message } } }
+    const at = new URL(request.url ?? '/', url)
+    if (at.pathname.startsWith('/v1/')) await api.serve(request, response, at, body)
+    else {
+      servePage({ method: request.method ?? 'GET', path: at.pathname, body }, response)
+      books.endAct()
     }
-    let made: { status: number; body: Json }
-    try {
-      made = {
-        status: 200,
-        body: structuredClone(answer({ method: request.method ?? '', path: name.split(' ')[1] ?? '', params })),
-      }
-    } catch (error) {
-      if (!(error instanceof StripeRefusal)) throw error
-      made = { status: error.status, body: structuredClone(error.body) }
-    }
-    if (typeof key === 'string' && request.method === 'POST') answers.set(key, { request: `${name} ${body}`, ...made })
-    return made
   }
-
-  /** The pages that people are sent to. */
-  function servePage(request: IncomingMessage, response: ServerResponse, path: string): void {
-    const [, kind, id = ''] = path.split('/')
-    const html = (text: string) =>
-      void response
-        .writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
-        .end(`<!doctype html><html lang="en"><title>Pay</title>${text}`)
-    if (kind === 'portal') {
-      const session = books.get('portal', id)
-      html(`<h1>Your payments</h1><a href="${session.return_url}">Back</a>`)
-      return
-    }
-    const session = books.get('checkout', id)
-    if (request.method === 'POST') {
-      shop.pay(id)
-      response.writeHead(303, { location: session.success_url }).end()
-      return
-    }
-    html(
-      `<h1>${session.amount_total} ${session.currency}</h1><form method="post"><button>Pay</button></form><a href="${session.cancel_url}">Cancel</a>`,
-    )
-  }
-
+  const server = createServer((request, response) => {
+    void serve(request, response).catch((error) => response.destroy(error))
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-
-  /** As Stripe's library signs: `t=…,v1=HMAC(t.body)`. */
-  function signed(event: Json, secret = STRIPE_WEBHOOK_SECRET): { body: string; headers: Record<string, string> } {
-    const body = JSON.stringify(event)
-    const t = Math.floor(Date.now() / 1000)
-    const v1 = createHmac('sha256', secret).update(`${t}.${body}`).digest('hex')
-    return { body, headers: { 'content-type': 'application/json', 'stripe-signature': `t=${t},v1=${v1}` } }
-  }
+  let told = 0
 
   return {
     url,
-    books,
-    shop,
-    faults,
-    /** Codes that the next payments without the person are declined with. */
-    declines,
-    requests,
-    signed,
+    /** Stripe's library, asking this double. */
+    stripe: new Stripe(STRIPE_KEY, {
+      ...{ host: '127.0.0.1', port: (server.address() as AddressInfo).port, protocol: 'http', telemetry: false },
+    }),
     /** What the environment of a gateway needs. */
-    env: { STRIPE_SECRET_KEY: STRIPE_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_URL: url },
-    setGate(next: typeof gate): void {
-      gate = next
+    env: { STRIPE_SECRET_KEY: STRIPE_KEY, STRIPE_WEBHOOK_SECRET: webhookSecret, STRIPE_API_URL: url },
+    books: forTests(books),
+    ...peopleOf({ books, bank, billing, checkout }),
+    ...delivery,
+    ...{ faults: faults.faults, hold: faults.hold },
+    /** Names of requests in their order, as `POST customers`. */
+    requests: api.requests,
+    /** How many requests a route has answered: `count('GET customers/:id')`. */
+    count: (route: string): number => api.counts.get(route) ?? 0,
+    /** Codes that the next payments without the person are declined with, whatever their card. */
+    declines,
+
+    /** Everything that was told, in Stripe's order. */
+    get events(): Json[] {
+      return books.all('event')
+    },
+    /** Events since the last call. */
+    newEvents(): Json[] {
+      const events = books.all('event').slice(told)
+      told += events.length
+      return events
     },
 
-    addPrice(members: {
-      flux?: string
-      amount: number | null
-      currency?: string
-      metadata?: Json
-      recurring?: boolean
-      options?: Json
-      active?: boolean
-      product?: string
-    }): string {
+    addPrice(members: DoublePrice): string {
       const { flux, amount, currency = 'usd', metadata = {}, recurring = false, options, active = true } = members
-      return books.add('price', 'price', {
-        ...{ product: members.product ?? PRODUCT, active, currency, unit_amount: amount },
+      return addPrice(books, {
+        ...{ product: members.product ?? PRODUCT, active, currency, unit_amount: amount, options },
         metadata: { ...(flux !== undefined && { fluxAmount: flux }), ...metadata },
-        recurring: recurring ? { interval: 'month', interval_count: 1 } : null,
-        ...(options && { currency_options: options }),
+        recurring: recurring === true ? { interval: 'month', interval_count: 1 } : recurring || null,
       }).id
     },
-
-    /** Events since the last call, in the order of Stripe. */
-    newEvents: (() => {
-      let told = 0
-      return (): Json[] => {
-        const events = books.all('event').slice(told)
-        told += events.length
-        return events
-      }
-    })(),
-
-    /** Sends an event to a gateway as Stripe does. */
-    async deliver(event: Json, gateway: string): Promise<number> {
-      const { body, headers } = signed(event)
-      const response = await fetch(`${gateway}/api/v1/stripe/webhook`, { method: 'POST', headers, body })
-      await response.arrayBuffer()
-      return response.status
+    /** Makes a code that people can type in at a checkout. */
+    addPromotionCode(coupon: NewCoupon, code = `CODE${books.all('promotion_code').length + 1}`): string {
+      return addPromotionCode(books, { coupon: addCoupon(books, coupon).id, code }).code
     },
 
     async close(): Promise<void> {
@@ -183,3 +140,63 @@ export async function createStripeDouble() {
 }
 
 export type StripeDouble = Awaited<ReturnType<typeof createStripeDouble>>
+
+/** Tests look into objects as JSON. */
+function forTests(books: Books) {
+  return books as unknown as {
+    [name in 'get' | 'find']: (kind: Parameters<Books['get']>[0], id: string) => Json
+  } & { all: (kind: Parameters<Books['get']>[0]) => Json[]; tell: Books['tell']; book: Books['book'] }
+}
+
+/** What people, banks and time do. Each act is over when it returns, with its events told. */
+function peopleOf(parts: {
+  books: Books
+  bank: ReturnType<typeof createBank>
+  billing: ReturnType<typeof createBilling>
+  checkout: ReturnType<typeof createCheckout>
+}) {
+  const { books, bank, billing, checkout } = parts
+  const act = <T>(done: T): T => {
+    books.endAct()
+    return done
+  }
+
+  return {
+    /** The person pays on the page of a checkout, or tries to. */
+    pay: (sessionId: string, payment: Payment = {}): Json => act(checkout.pay(sessionId, payment)),
+    /** A delayed payment arrives, or does not. */
+    settle: (sessionId: string, outcome: 'succeeded' | 'failed'): Json => act(checkout.settle(sessionId, outcome)),
+    /** The person never comes back: the session ends. */
+    expire: (sessionId: string): Json => act(checkout.expire(sessionId)),
+    saveCard: (customer: string, last4?: string): Json => act(bank.saveCard(customer, last4)),
+
+    refund: (chargeOrIntent: string, amount?: number): Json => act(bank.refund(chargeOrIntent, { amount })),
+    failRefund: (id: string): Json => act(bank.failRefund(id)),
+    dispute: (chargeOrIntent: string, options?: { inquiry?: boolean; amount?: number }): Json =>
+      act(bank.dispute(chargeOrIntent, options)),
+    closeDispute: (id: string, status: 'won' | 'lost' | 'warning_closed'): Json => act(bank.closeDispute(id, status)),
+    payout: (amount?: number, currency = 'usd'): Json => act(bank.payout(amount, currency)),
+
+    /** The clock goes to the end of the period. By the saved card where no outcome is named; the invoice, or undefined at the end. */
+    renew: (id: string, { outcome }: { outcome?: 'succeeded' | 'declined' } = {}): Json =>
+      act(billing.renew(id, outcome)),
+    /** Pays an invoice that is open, or fails to. */
+    payInvoice: (id: string, outcome: 'succeeded' | 'declined' = 'succeeded'): Json =>
+      act(billing.pay(books.get('invoice', id), outcome)),
+    /** Another plan from now on; the invoice, where one comes at once. */
+    changePlan: (id: string, priceId: string, proration: Proration = 'always_invoice'): Json =>
+      act(billing.changePlan(id, books.get('price', priceId), proration)),
+    cancel: (id: string): Json => act(billing.cancel(id)),
+
+    now: books.now,
+    /** Moves the clock on. Sessions that are a day old end. */
+    advance(seconds: number): void {
+      books.advance(seconds)
+      checkout.expireOld()
+      books.endAct()
+    },
+    /** From now on charges have no movement of the balance yet, until `landBalance()`. */
+    holdBalance: books.hold,
+    landBalance: books.release,
+  }
+}

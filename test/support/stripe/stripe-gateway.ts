@@ -4,7 +4,7 @@ import { openPerson } from '#test/support/people.ts'
 import { claimTestSlot } from '#test/support/slot.ts'
 import { createTestTill } from '#test/support/till.ts'
 import { until } from '#test/support/until.ts'
-import { createStripeDouble, PRODUCT } from './double.ts'
+import { createStripeDouble, PRODUCT, type StripeDouble } from './double.ts'
 
 export const FLUX = 1_000_000n
 export const PAGE_ORIGIN = 'https://app.example'
@@ -81,8 +81,9 @@ export async function createStripeGateway(options: TestGatewayOptions = {}) {
 
     /** Delivers events, each of which must be taken. */
     async deliver(...events: Json[]): Promise<void> {
-      for (const event of events) assert.equal(await double.deliver(event, gateway.url), 200, event.type)
+      for (const event of events) assert.equal(await tell(double, event, gateway.url), 200, event.type)
     },
+    tell: (event: Json) => tell(double, event, gateway.url),
 
     async close(): Promise<void> {
       await till.close()
@@ -94,3 +95,10 @@ export async function createStripeGateway(options: TestGatewayOptions = {}) {
 
 export type StripeGateway = Awaited<ReturnType<typeof createStripeGateway>>
 export type Buyer = Awaited<ReturnType<StripeGateway['openPerson']>>
+
+/** Sends an event to a gateway as Stripe does; resolves to the status of its answer. */
+export async function tell(double: StripeDouble, event: Json, gateway: string): Promise<number> {
+  const response = await double.deliver(event, `${gateway}/api/v1/stripe/webhook`)
+  await response.arrayBuffer()
+  return response.status
+}
