@@ -92,11 +92,12 @@ test('a dispute takes at once, and gives again when it is won; an inquiry takes 
   assert.deepEqual(await buyer.money(), { flux: 70n, owed: 0n, frozen: false })
   const { rows } = await shop.db.query<{ type: string; status: string }>(
     `select type, data::jsonb->>'status' as status from operator_event
-     where data::jsonb->>'dispute_id' = $1 order by type`,
+     where data::jsonb->>'dispute_id' = $1 order by type, status`,
     [dispute.id],
   )
   assert.deepEqual(rows, [
     { type: 'dispute.closed', status: 'won' },
+    { type: 'dispute.opened', status: 'needs_response' },
     { type: 'dispute.opened', status: 'warning_needs_response' },
   ])
 })

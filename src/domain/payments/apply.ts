@@ -142,7 +142,9 @@ export function createApplier(options: ApplierOptions) {
         ...{ project_id: first.projectId, payment_id: first.id, dispute_id: dispute.id, reason: dispute.reason },
         ...{ amount: formatAmount(dispute.amount, dispute.currency), status: dispute.status },
       }
-      await emitOperatorEvent(tx, { type: 'dispute.opened', once: [dispute.id], data })
+      // An inquiry that becomes a dispute keeps its id, and is told again: now money has gone.
+      const once = [dispute.id, ...(dispute.status.startsWith('warning_') ? ['inquiry'] : [])]
+      await emitOperatorEvent(tx, { type: 'dispute.opened', once, data })
       if (dispute.isClosed) await emitOperatorEvent(tx, { type: 'dispute.closed', once: [dispute.id], data })
     }
   }
