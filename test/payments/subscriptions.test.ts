@@ -88,6 +88,24 @@ test('a renewal carries over what is left, up to the plan’s most, into a lot t
   await shop.expectAudit()
 })
 
+test('a plan whose Flux change later changes nothing of a period that was credited', async () => {
+  const plan = shop.double.addPrice({ flux: '500', amount: 700, recurring: true })
+  const buyer = await shop.openPerson()
+  shop.double.newEvents()
+  shop.double.pay(await buyer.checkout(plan))
+  const events = shop.double.newEvents()
+  await shop.deliver(...events)
+  shop.double.books.get('price', plan).metadata.fluxAmount = '900'
+  // Whoever asks for a price that is not there makes the list be read anew.
+  const { status } = await buyer.ask('POST /api/v1/stripe/checkout', { stripePriceId: 'price_nothing' })
+  assert.equal(status, 400)
+  const paid = events.find(({ type }) => type === 'invoice.paid')
+  const invoice = shop.double.books.get('invoice', paid?.data.object.id ?? '')
+  await shop.deliver(shop.double.books.tell('invoice.updated', invoice))
+  assert.deepEqual(await buyer.money(), { flux: 500n, owed: 0n, frozen: false })
+  shop.double.books.get('price', plan).active = false
+})
+
 test('a renewal that is not paid credits nothing, and operators hear of it', async () => {
   const { buyer, id } = await subscribe()
   shop.double.renew(id, { outcome: 'declined' })

@@ -6,6 +6,7 @@ import {
   type BookedPayment,
   claimBack,
   creditPayment,
+  isBooked,
   latestOfSubscription,
   paymentsOfIntent,
   recordCash,
@@ -181,6 +182,8 @@ export function createApplier(options: ApplierOptions) {
     projectId: string,
     applied: Applied,
   ): Promise<void> {
+    // Worth what it was when it was credited: the metadata of a price may have changed since.
+    if (await isBooked(tx, invoice.id)) return
     const lines = []
     for (const line of invoice.lines) {
       const price = line.priceId === null ? undefined : await catalogue.find(line.priceId)

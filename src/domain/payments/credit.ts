@@ -76,6 +76,12 @@ export async function paymentsOfIntent(tx: Tx, intentId: string): Promise<Booked
   return rows
 }
 
+/** Whether this money object was credited before. */
+export async function isBooked(tx: Tx, paymentId: string): Promise<boolean> {
+  const { rowCount } = await tx.query('select 1 from payment where id = $1', [paymentId])
+  return rowCount !== 0
+}
+
 /** The newest payment of a subscription that began before a moment. */
 export async function latestOfSubscription(tx: Tx, subscriptionId: string): Promise<BookedPayment | undefined> {
   const { rows } = await tx.query<BookedPayment>(
